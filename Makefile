@@ -1,0 +1,44 @@
+# authsync: build, install, test.
+#
+#   make                     build the library and the install script
+#   make install             install into the server that pg_config names
+#   make installcheck        regress and isolation tests against a running server
+#   make help                this list
+#
+# script/test does everything on a bare machine; script/demo shows it.
+
+EXTENSION   = authsync
+MODULE_big  = authsync
+PGFILEDESC  = "authsync - keeps profiles in step with the auth provider"
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" authsync.control)
+
+# The install script is assembled from the parts; what is written there as
+# CREATE OR REPLACE (so that an upgrade can repeat it) becomes a plain CREATE,
+# which fails on an object that somebody put there before us.
+SQL_PARTS  := $(sort $(wildcard sql/[0-9][0-9]_*.sql))
+DATA_built  = authsync--$(EXTVERSION).sql
+DATA        = $(wildcard sql/upgrade/*--*--*.sql) $(filter-out sql/released/authsync--$(EXTVERSION).sql,$(wildcard sql/released/*--*.sql))
+SCRIPTS     = bin/authsync
+OBJS        = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+PG_CPPFLAGS = -I$(srcdir)/src -DAUTHSYNC_VERSION='"$(EXTVERSION)"'
+DEPFILES    = $(OBJS:.o=.d)
+PG_CFLAGS  += -MMD -MP -fvisibility=hidden
+
+REGRESS       = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS  = --inputdir=test
+ISOLATION     = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation
+EXTRA_CLEAN   = $(DEPFILES) authsync--*.sql results output_iso regression.diffs regression.out tmp_check
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+-include $(DEPFILES)
+
+authsync--$(EXTVERSION).sql: $(SQL_PARTS) authsync.control
+	sed -E 's/^CREATE OR REPLACE /CREATE /' $(SQL_PARTS) > $@
+
+.PHONY: help
+help: # list the targets
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile

@@ -1,0 +1,38 @@
+-- What was intended and done, a row for each mass change.
+CREATE TABLE authsync.plans (
+    plan_id    bigint GENERATED ALWAYS AS IDENTITY,
+    kind       text NOT NULL,
+    source     text,
+    target     text,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    created_by name NOT NULL DEFAULT SESSION_USER,
+    state      text NOT NULL,
+    counts     jsonb NOT NULL DEFAULT '{}',
+    brake      text,
+    applied_at timestamptz,
+    CONSTRAINT plans_pkey PRIMARY KEY (plan_id),
+    CONSTRAINT plans_state_check CHECK (state IN ('open', 'applying', 'applied', 'partly_applied', 'cancelled', 'braked'))
+);
+COMMENT ON TABLE authsync.plans IS 'every mass change: what was intended and what was done';
+SELECT pg_catalog.pg_extension_config_dump('authsync.plans', '');
+SELECT pg_catalog.pg_extension_config_dump(pg_catalog.pg_get_serial_sequence('authsync.plans', 'plan_id')::regclass, '');
+
+-- Long work tells of itself here, at each commit. A row whose process is gone is not shown.
+CREATE TABLE authsync.progress_rows (
+    pid        integer NOT NULL,
+    backend_start timestamptz NOT NULL,
+    command    text NOT NULL,
+    phase      text NOT NULL,
+    done       bigint NOT NULL,
+    total      bigint NOT NULL,
+    started_at timestamptz NOT NULL,
+    CONSTRAINT progress_rows_pkey PRIMARY KEY (pid)
+);
+COMMENT ON TABLE authsync.progress_rows IS 'behind the view authsync.progress';
+
+CREATE OR REPLACE VIEW authsync.progress AS
+    SELECT p.pid, p.command, p.phase, p.done, p.total, p.started_at,
+           pg_catalog.round(p.done / GREATEST(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - p.started_at)::numeric, 0.001), 1) AS rate
+      FROM authsync.progress_rows AS p
+      JOIN pg_catalog.pg_stat_get_activity(NULL) AS a ON a.pid = p.pid AND a.backend_start = p.backend_start;
+COMMENT ON VIEW authsync.progress IS 'long work under way in this database: rows done, in all, and a second';
