@@ -12,7 +12,7 @@ if [ ! -f "$fresh" ]; then
 	exit 1
 fi
 
-upgrades=$(find sql/upgrade -name '*--*--*.sql' 2>/dev/null | LC_ALL=C sort)
+upgrades=$(find sql -path 'sql/upgrade/*--*--*.sql' | LC_ALL=C sort)
 bad=0
 for script in "$fresh" $upgrades; do
 	# Statement by statement, with comments, strings and bodies taken out.  An

@@ -84,7 +84,7 @@ stops check_floors.sh '601 lines, 600 are allowed' "seq 601 | sed 's/^/-- /' >sq
 stops check_floors.sh 'in src/compat.h only' "echo '#if PG_VERSION_NUM >= 160000' >>src/sync/plan.c; echo '#endif' >>src/sync/plan.c"
 stops check_floors.sh 'in src/ground/http*.c only' "echo '#include <curl/curl.h>' >>src/sync/plan.c"
 stops check_floors.sh 'names a provider outside' "echo 'const char *who = \"Auth0\";' >>src/sync/plan.c"
-stops check_headers.sh 'does not compile alone' "echo 'extern StringInfo asy_text;' >src/sync/lone.h"
+stops check_headers.sh 'does not compile alone' "echo 'extern TriggerData asy_data;' >src/sync/lone.h"
 stops check_headers.sh 'never by a header' "echo '#include \"postgres.h\"' >src/sync/lone.h"
 stops check_version.sh 'META.json says 0.2.0' "sed -i 's/\"0.1.0\"/\"0.2.0\"/' META.json"
 stops check_version.sh 'META.json says 0.1.1' "sed -i 's/\"version\": \"0.1.0\"}}/\"version\": \"0.1.1\"}}/' META.json"
