@@ -157,7 +157,11 @@ cluster_remove() {
 	fi
 	cluster_stop || return
 	rm -rf "$CLUSTER_DIR" "${PGHOST%/socket}" || return
-	# The last one takes the directories around it along.
+	cluster_tidy
+}
+
+# The directories around the clusters go with the last one.
+cluster_tidy() {
 	if [ -z "$(find "$CLUSTER_HOME" -mindepth 1 ! -name .gitignore -print -quit 2>/dev/null)" ]; then
 		rm -rf "$CLUSTER_HOME"
 	fi
