@@ -17,10 +17,10 @@ COMMENT ON TABLE authsync.plans IS 'every mass change: what was intended and wha
 SELECT pg_catalog.pg_extension_config_dump('authsync.plans', '');
 SELECT pg_catalog.pg_extension_config_dump(pg_catalog.pg_get_serial_sequence('authsync.plans', 'plan_id')::regclass, '');
 
--- Long work tells of itself here, at each commit. A row whose process is gone is not shown.
+-- Long work tells of itself here, at each commit. A row whose statement does
+-- not run any more (it was killed) is not shown.
 CREATE TABLE authsync.progress_rows (
     pid        integer NOT NULL,
-    backend_start timestamptz NOT NULL,
     command    text NOT NULL,
     phase      text NOT NULL,
     done       bigint NOT NULL,
@@ -30,9 +30,15 @@ CREATE TABLE authsync.progress_rows (
 );
 COMMENT ON TABLE authsync.progress_rows IS 'behind the view authsync.progress';
 
+-- Others' activity is hidden from ordinary roles, hence the definer.
+CREATE OR REPLACE FUNCTION authsync.is_running(pid integer, started_at timestamptz) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity($1) AS a WHERE a.query_start = $2 AND a.state = 'active') $$;
+COMMENT ON FUNCTION authsync.is_running(integer, timestamptz) IS 'whether the statement that the process started then still runs';
+
 CREATE OR REPLACE VIEW authsync.progress AS
     SELECT p.pid, p.command, p.phase, p.done, p.total, p.started_at,
-           pg_catalog.round(p.done / GREATEST(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - p.started_at)::numeric, 0.001), 1) AS rate
+           pg_catalog.round(p.done / GREATEST(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - p.started_at), 0.001), 1) AS rate
       FROM authsync.progress_rows AS p
-      JOIN pg_catalog.pg_stat_get_activity(NULL) AS a ON a.pid = p.pid AND a.backend_start = p.backend_start;
-COMMENT ON VIEW authsync.progress IS 'long work under way in this database: rows done, in all, and a second';
+     WHERE authsync.is_running(p.pid, p.started_at);
+COMMENT ON VIEW authsync.progress IS 'long work under way in this database: rows done, rows in all, and rows a second';

@@ -1,0 +1,68 @@
+-- The functions that change profiles, and the triggers' functions.
+
+CREATE OR REPLACE FUNCTION @extschema@.backfill_user_profile(user_id uuid, email text DEFAULT NULL, account_type text DEFAULT NULL)
+    RETURNS jsonb
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_backfill_user'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION @extschema@.backfill_user_profile(uuid, text, text) IS
+    'makes one user''s profile: {"user_id", "status": created|exists|failed, "sqlstate", "message"}; unknown user 42704, deleted user 22023';
+
+CREATE OR REPLACE FUNCTION @extschema@.backfill_all_missing_profiles(batch_size integer DEFAULT 100, dry_run boolean DEFAULT true)
+    RETURNS jsonb
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_backfill_all'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION @extschema@.backfill_all_missing_profiles(integer, boolean) IS
+    'makes every profile that is owed, in one transaction, batch_size (1 to 1000000) a statement; a dry run by default';
+
+CREATE OR REPLACE PROCEDURE @extschema@.backfill_missing_profiles(batch_size integer DEFAULT 1000, max_users integer DEFAULT NULL, INOUT result jsonb DEFAULT NULL)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_backfill_procedure';
+COMMENT ON PROCEDURE @extschema@.backfill_missing_profiles(integer, integer, jsonb) IS
+    'the same, committing each batch; not inside a transaction block (2D000); progress in authsync.progress';
+
+CREATE OR REPLACE FUNCTION @extschema@.ensure_profile_exists(user_id uuid) RETURNS boolean
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_ensure'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION @extschema@.ensure_profile_exists(uuid) IS
+    'whether the profile was created now; raises the row''s own error where it cannot be';
+
+CREATE OR REPLACE FUNCTION @extschema@.resync_profiles(batch_size integer DEFAULT 100, dry_run boolean DEFAULT true) RETURNS jsonb
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_resync'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION @extschema@.resync_profiles(integer, boolean) IS
+    'rewrites the columns that are kept equal (sync: always) where they differ; a dry run by default';
+
+CREATE OR REPLACE FUNCTION @extschema@.track_user_event(user_id uuid, event_type text, details jsonb DEFAULT '{}') RETURNS bigint
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_track_event'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION @extschema@.track_user_event(uuid, text, jsonb) IS
+    'adds an application''s own event to user_events and returns its id; authsync''s own types are refused (22023)';
+
+CREATE OR REPLACE PROCEDURE authsync.maintain()
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_maintain';
+COMMENT ON PROCEDURE authsync.maintain() IS 'tries again what is due in authsync.quarantine, committing as it goes; by hand or from pg_cron';
+
+CREATE OR REPLACE FUNCTION authsync.handle_new_user() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_new_user'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.handle_new_user() IS 'trigger on the users: makes the profiles of a statement''s new users';
+
+CREATE OR REPLACE FUNCTION authsync.handle_updated_user() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_updated_user'
+    SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.handle_updated_user() IS 'trigger on the users: sees whether an update changes what matters';
+
+CREATE OR REPLACE FUNCTION authsync.handle_updated_users() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_updated_users'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.handle_updated_users() IS 'trigger on the users: brings profiles in step with a statement''s changed users';
+
+CREATE OR REPLACE FUNCTION authsync.handle_deleted_users() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_deleted_users'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.handle_deleted_users() IS 'trigger on the users: writes down deletions; never touches a profile';
+
+-- Not a definer: it asks who the caller is.
+CREATE OR REPLACE FUNCTION authsync.guard_profile() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_guard_profile'
+    SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.guard_profile() IS 'trigger on profiles: lets only authsync and operators change guarded columns (42501)';

@@ -1,0 +1,18 @@
+/*
+ * authsync.c
+ *	  The door through which the server loads the library.
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "ground/guc.h"
+
+ASY_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	asy_guc_init();
+}

@@ -1,0 +1,78 @@
+/*
+ * compat.h
+ *	  The one place that looks at PG_VERSION_NUM: each shim gives the newest
+ *	  server's spelling on the older ones.
+ */
+#ifndef AUTHSYNC_COMPAT_H
+#define AUTHSYNC_COMPAT_H
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM < 140000
+#error "authsync needs PostgreSQL 14 or newer"
+#endif
+
+/* 15: a prefix can be reserved (88103567c) */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* 15: the materialize-mode prologue became one call (9e98583898, renamed a19e5cee6) */
+#if PG_VERSION_NUM < 150000
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/tuplestore.h"
+static inline void
+InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+	TupleDesc	desc;
+
+	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) || !(rsinfo->allowedModes & SFRM_Materialize))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+	rsinfo->returnMode = SFRM_Materialize;
+	rsinfo->setResult = tuplestore_begin_heap(true, false, work_mem);
+	rsinfo->setDesc = CreateTupleDescCopy(desc);
+	MemoryContextSwitchTo(old);
+}
+#endif
+
+/* 16: varlena macros moved to a header of their own (d952373a98) */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 16: one function for every object's privilege (c727f511bd) */
+#if PG_VERSION_NUM < 160000
+#include "utils/acl.h"
+#define asy_proc_aclcheck(oid, role, mode) pg_proc_aclcheck(oid, role, mode)
+#define asy_class_ownercheck(oid, role) pg_class_ownercheck(oid, role)
+#else
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "utils/acl.h"
+#define asy_proc_aclcheck(oid, role, mode) object_aclcheck(ProcedureRelationId, oid, role, mode)
+#define asy_class_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
+#endif
+
+/* 18: the module can say its name and version (9324c8c580) */
+#if PG_VERSION_NUM >= 180000
+#define ASY_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "authsync", .version = AUTHSYNC_VERSION)
+#else
+#define ASY_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* 16: server functions reach SQL though symbols are hidden by default (089480c077) */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#endif
+
+#endif

@@ -1,0 +1,525 @@
+/*
+ * setup.c
+ *	  authsync.setup(): says which tables are users and profiles, and attaches.
+ *
+ * Runs as the caller until his rights are checked, then as the extension's
+ * owner. The lock on the users table is taken last, so that it is held only
+ * while the triggers are made and the transaction commits.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+#include "sync/attach.h"
+#include "sync/columns.h"
+#include "sync/default_profiles.h"
+
+PG_FUNCTION_INFO_V1(authsync_setup);
+PG_FUNCTION_INFO_V1(authsync_attach);
+PG_FUNCTION_INFO_V1(authsync_binding_changed);
+
+/* What the row in authsync.bindings will say. */
+typedef struct Wanted
+{
+	Oid			users;
+	Oid			profiles;		/* InvalidOid: to be made */
+	char	   *columns;		/* json text */
+	char	   *mode;
+	char	   *key;
+	Oid			audit;
+	bool		is_new;			/* nothing was bound before */
+} Wanted;
+
+static Oid
+relation_called(const char *schema, const char *name)
+{
+	Oid			nsp = get_namespace_oid(schema, true);
+
+	return OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
+}
+
+/* ---- what may be bound, and by whom ---- */
+
+static bool
+is_extension_member(Oid relid)
+{
+	static const char sql[] =
+		"SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+		" AND d.objid = $1 AND d.deptype = 'e'";
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+
+	return asy_db_run(sql, true, 1, types, values, NULL) > 0;
+}
+
+static void
+check_kind(Oid relid, const char *what)
+{
+	char		kind = get_rel_relkind(relid);
+	char	   *name = asy_db_relation_name(relid);
+	const char *why = NULL;
+	int			code = ERRCODE_WRONG_OBJECT_TYPE;
+
+	if (IsCatalogRelationOid(relid) || strncmp(name, "information_schema.", 19) == 0)
+		why = "It belongs to PostgreSQL itself.";
+	else if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		why = "A temporary table is gone when its session ends.";
+	else if (is_extension_member(relid))
+		why = "It is part of an extension.";
+	else if (kind == RELKIND_FOREIGN_TABLE)
+	{
+		why = "Foreign tables cannot be bound yet.";
+		code = ERRCODE_FEATURE_NOT_SUPPORTED;
+	}
+	else if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		why = "It is not a table.";
+	if (why)
+		ereport(ERROR,
+				(errcode(code),
+				 errmsg("%s cannot be the %s", name, what),
+				 errdetail("%s", why),
+				 errhint("Name an ordinary or partitioned table.")));
+}
+
+static void
+check_users(Oid relid, Oid caller)
+{
+	check_kind(relid, "users");
+	if (pg_class_aclcheck(relid, caller, ACL_SELECT) != ACLCHECK_OK ||
+		pg_class_aclcheck(relid, caller, ACL_TRIGGER) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to make %s the users", asy_db_relation_name(relid)),
+				 errdetail("That needs SELECT and TRIGGER on the table."),
+				 errhint("GRANT SELECT, TRIGGER ON %s TO %s;", asy_db_relation_name(relid),
+						 quote_identifier(GetUserNameFromId(caller, false)))));
+	if (get_attnum(relid, "id") == InvalidAttrNumber && get_attnum(relid, "user_id") == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("%s cannot be the users", asy_db_relation_name(relid)),
+				 errdetail("A users table has a column \"id\" (or \"user_id\") of type uuid."),
+				 errhint("Name the table of the auth server, such as auth.users.")));
+	if (!((get_attnum(relid, "id") && get_atttype(relid, get_attnum(relid, "id")) == UUIDOID) ||
+		  (get_attnum(relid, "user_id") && get_atttype(relid, get_attnum(relid, "user_id")) == UUIDOID)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s cannot be the users", asy_db_relation_name(relid)),
+				 errdetail("Its id is not of type uuid."),
+				 errhint("Name the table of the auth server, such as auth.users.")));
+}
+
+static void
+check_profiles(Oid relid, Oid caller)
+{
+	check_kind(relid, "profiles");
+	if (!asy_class_ownercheck(relid, caller))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s to make it the profiles", asy_db_relation_name(relid)),
+				 errdetail("authsync writes that table as its owner, so only its owner may hand it over."),
+				 errhint("Call authsync.setup() as the owner, or as a member of the owner.")));
+}
+
+static void
+check_columns(Oid profiles, List *mappings)
+{
+	ListCell   *lc;
+	int			keys = 0;
+
+	foreach(lc, mappings)
+	{
+		AsyMapping *m = lfirst(lc);
+		AttrNumber	att = get_attnum(profiles, m->column);
+
+		if (att == InvalidAttrNumber)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of %s does not exist", m->column, asy_db_relation_name(profiles)),
+					 errdetail("The mapping names it."),
+					 errhint("\\d %s", asy_db_relation_name(profiles))));
+		if (m->key && ++keys > 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("only one column can be the key"),
+					 errdetail("\"key\": true stands at more than one column."),
+					 errhint("Leave it at the column that holds the user's id.")));
+		if (m->key)
+		{
+			Oid			type = getBaseType(get_atttype(profiles, att));
+
+			if (type != UUIDOID && type != TEXTOID && type != VARCHAROID)
+				ereport(ERROR,
+						(errcode(ERRCODE_DATATYPE_MISMATCH),
+						 errmsg("column \"%s\" cannot be the key", m->column),
+						 errdetail("A key is of type uuid or text."),
+						 errhint("Name the column that holds the user's id.")));
+		}
+	}
+}
+
+/* ---- what is wanted ---- */
+
+static Wanted
+stored(void)
+{
+	Wanted		w = {.is_new = true, .columns = "{}", .mode = "safe"};
+
+	if (asy_db_query("SELECT users_schema, users_table, profiles_schema, profiles_table, columns::pg_catalog.text, mode, key_column"
+					 " FROM authsync.bindings ORDER BY bound_at DESC LIMIT 1") == 0)
+		return w;
+	w.is_new = false;
+	w.users = relation_called(asy_db_text(0, 1), asy_db_text(0, 2));
+	if (asy_db_text(0, 3))
+		w.profiles = relation_called(asy_db_text(0, 3), asy_db_text(0, 4));
+	w.columns = asy_db_text(0, 5);
+	w.mode = asy_db_text(0, 6);
+	w.key = asy_db_text(0, 7);
+	return w;
+}
+
+static Oid
+look_for_profiles(const AsyExtension *ext)
+{
+	Oid			found = relation_called("public", "profiles");
+
+	return OidIsValid(found) ? found : get_relname_relid("profiles", ext->face);
+}
+
+/* Writes the row; returns whether it is another than before. */
+static bool
+store(const Wanted *w)
+{
+	static const char same[] =
+		"SELECT FROM authsync.bindings WHERE users_schema = $1 AND users_table = $2 AND profiles_schema IS NOT DISTINCT FROM $3"
+		" AND profiles_table IS NOT DISTINCT FROM $4 AND key_column IS NOT DISTINCT FROM $5 AND audit_schema IS NOT DISTINCT FROM $6"
+		" AND audit_table IS NOT DISTINCT FROM $7 AND mode = $8 AND columns = $9::pg_catalog.jsonb"
+		" AND (SELECT pg_catalog.count(*) FROM authsync.bindings) = 1";
+	static const char insert[] =
+		"INSERT INTO authsync.bindings (users_schema, users_table, profiles_schema, profiles_table, key_column, audit_schema, audit_table, mode, columns)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::pg_catalog.jsonb)";
+	Oid			types[9];
+	Datum		values[9];
+	char		nulls[10] = "         ";
+	const char *text[9] = {
+		get_namespace_name(get_rel_namespace(w->users)), get_rel_name(w->users),
+		OidIsValid(w->profiles) ? get_namespace_name(get_rel_namespace(w->profiles)) : NULL,
+		OidIsValid(w->profiles) ? get_rel_name(w->profiles) : NULL,
+		w->key,
+		OidIsValid(w->audit) ? get_namespace_name(get_rel_namespace(w->audit)) : NULL,
+		OidIsValid(w->audit) ? get_rel_name(w->audit) : NULL,
+		w->mode, w->columns
+	};
+
+	for (int i = 0; i < 9; i++)
+	{
+		types[i] = TEXTOID;
+		values[i] = text[i] ? CStringGetTextDatum(text[i]) : (Datum) 0;
+		nulls[i] = text[i] ? ' ' : 'n';
+	}
+	if (asy_db_run(same, false, 9, types, values, nulls) > 0)
+		return false;
+	asy_db_exec("DELETE FROM authsync.bindings");
+	asy_db_run(insert, false, 9, types, values, nulls);
+	return true;
+}
+
+static void
+report_columns(AsySteps *steps, bool changed)
+{
+	AsyBinding *b = asy_binding_get();
+	ListCell   *lc;
+
+	if (b == NULL)
+		return;
+	if (b->key)
+		asy_step(steps, "column", psprintf("%s.%s", b->profiles_name, quote_identifier(b->key)), changed ? "change" : NULL,
+				 b->key_is_arbiter ? "key: the user's id" : "key: the user's id; no unique index on it alone");
+	foreach(lc, b->columns)
+	{
+		AsyColumn  *c = lfirst(lc);
+
+		asy_step(steps, "column", psprintf("%s.%s", b->profiles_name, quote_identifier(c->name)), changed ? "change" : NULL,
+				 psprintf("from %s%s%s%s", c->source ? c->source : "its default", c->always ? ", kept equal" : "",
+						  c->guard ? ", guarded" : "", c->by_hand ? "" : " (found by name)"));
+	}
+}
+
+/* Checks, stores and attaches; the caller is on SPI and not yet the owner. */
+static void
+bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
+{
+	AsyIdentity saved;
+	List	   *mappings;
+	AsyBinding *b;
+	bool		changed;
+	bool		made = false;
+
+	asy_db_become(&saved, ext->owner, false);
+	mappings = asy_columns_parse(w->columns);
+	asy_db_restore(&saved);
+
+	if (!OidIsValid(w->profiles))
+	{
+		made = true;
+		if (steps->dry_run)
+			asy_step(steps, "table", "public.profiles", "create", "the default profiles table");
+		else
+			w->profiles = asy_default_profiles_create(w->users, ext->owner, steps);
+	}
+	asy_db_become(&saved, ext->owner, false);
+	if (OidIsValid(w->profiles))
+	{
+		check_columns(w->profiles, mappings);
+		if (made || w->key == NULL || w->profiles != before->profiles || strcmp(w->columns, before->columns) != 0 ||
+			get_attnum(w->profiles, w->key) == InvalidAttrNumber)
+			w->key = asy_columns_find_key(w->profiles, w->users, mappings);
+		if (w->key == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("no column of %s holds the user's id", asy_db_relation_name(w->profiles)),
+					 errdetail("Looked for a uuid or text column with a unique index, called id, user_id or alike."),
+					 errhint("SELECT * FROM authsync.setup(columns => '{\"user_id\": {\"from\": \"user_id\", \"key\": true}}');")));
+	}
+	w->audit = get_relname_relid("audit_log_entries", get_rel_namespace(w->users));
+
+	if (!before->is_new && OidIsValid(before->users) && before->users != w->users && !asy_detach_triggers(before->users, steps))
+		elog(WARNING, "could not lock %s to drop its triggers", asy_db_relation_name(before->users));
+
+	changed = steps->dry_run ? before->is_new || before->users != w->users || before->profiles != w->profiles ||
+		strcmp(before->mode, w->mode) != 0 || strcmp(before->columns, w->columns) != 0
+		: store(w);
+	asy_step(steps, "users", asy_db_relation_name(w->users), before->users == w->users ? NULL : before->is_new ? "create" : "change", "");
+	if (OidIsValid(w->profiles) && !made)
+		asy_step(steps, "profiles", asy_db_relation_name(w->profiles),
+				 before->profiles == w->profiles ? NULL : before->is_new ? "create" : "change", "");
+	asy_step(steps, "audit log", OidIsValid(w->audit) ? asy_db_relation_name(w->audit) : "none",
+			 before->is_new ? "create" : NULL, OidIsValid(w->audit) ? "" : "sign-ups cannot be looked up");
+	asy_step(steps, "mode", w->mode, strcmp(before->mode, w->mode) == 0 && !before->is_new ? NULL : before->is_new ? "create" : "change",
+			 strcmp(w->mode, "safe") == 0 ? "a profile that fails goes to quarantine" :
+			 strcmp(w->mode, "strict") == 0 ? "a profile that fails fails the sign-up" : "no triggers");
+
+	/* In a dry run the stored binding, if any, is the old one. */
+	if (!steps->dry_run)
+	{
+		report_columns(steps, changed);
+		b = asy_binding_get();
+		asy_attach_views(b);
+		if (!asy_attach_triggers(b, steps))
+		{
+			asy_step(steps, "trigger", asy_db_relation_name(w->users), "leave", "the lock was not to be had in authsync.lock_timeout");
+			ereport(WARNING,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("could not lock %s to make its triggers", asy_db_relation_name(w->users)),
+					 errdetail("Another transaction holds it; waited authsync.lock_timeout."),
+					 errhint("Try again: SELECT * FROM authsync.setup();")));
+		}
+	}
+	else if (!before->is_new && before->users == w->users && asy_binding_get())
+	{
+		AsyBinding	as_wanted = *asy_binding_get();
+
+		as_wanted.mode = strcmp(w->mode, "off") == 0 ? ASY_OFF : strcmp(w->mode, "strict") == 0 ? ASY_STRICT : ASY_SAFE;
+		asy_attach_triggers(&as_wanted, steps);
+	}
+	else
+		asy_step(steps, "trigger", asy_db_relation_name(w->users), "create", "on_auth_user_created and its kin");
+	asy_db_restore(&saved);
+}
+
+/* ---- the functions ---- */
+
+static void
+return_steps(FunctionCallInfo fcinfo, const AsySteps *steps)
+{
+	ReturnSetInfo *rsinfo;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	foreach(lc, steps->list)
+	{
+		AsyStep    *s = lfirst(lc);
+		bool		nulls[4] = {false};
+		Datum		values[4] = {
+			CStringGetTextDatum(s->step), CStringGetTextDatum(s->object),
+			CStringGetTextDatum(s->action), CStringGetTextDatum(s->detail)
+		};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+Datum
+authsync_setup(PG_FUNCTION_ARGS)
+{
+	AsyExtension ext;
+	AsyIdentity saved;
+	AsySteps	steps = {0};
+	Oid			caller = GetUserId();
+	Wanted		before;
+	Wanted		w;
+
+	if (PG_ARGISNULL(4))
+		asy_error_null("dry_run");
+	steps.dry_run = PG_GETARG_BOOL(4);
+	if (!steps.dry_run)
+		PreventCommandIfReadOnly("authsync.setup()");
+	if (!asy_db_extension(&ext))
+		elog(ERROR, "extension authsync does not exist");
+
+	SPI_connect();
+	asy_db_become(&saved, ext.owner, false);
+	before = w = stored();
+	asy_db_restore(&saved);
+
+	if (!PG_ARGISNULL(0))
+		w.users = PG_GETARG_OID(0);
+	else if (!OidIsValid(w.users))
+		w.users = relation_called("auth", "users");
+	if (!OidIsValid(w.users) || get_rel_name(w.users) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("no users table found"),
+				 errdetail("There is no auth.users, and no table was named."),
+				 errhint("SELECT * FROM authsync.setup(users => 'schema.table', profiles => 'schema.table');")));
+	if (!PG_ARGISNULL(1))
+		w.profiles = PG_GETARG_OID(1);
+	else if (!OidIsValid(w.profiles))
+		w.profiles = look_for_profiles(&ext);
+	if (OidIsValid(w.profiles) && get_rel_name(w.profiles) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", w.profiles)));
+	if (!PG_ARGISNULL(2))
+	{
+		w.columns = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(2)));
+		if (!JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(2)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"columns\" must be a JSON object"),
+					 errdetail("It maps a column of profiles to a source."),
+					 errhint("columns => '{\"full_name\": \"user_metadata.full_name\"}'")));
+	}
+	if (!PG_ARGISNULL(3))
+	{
+		w.mode = text_to_cstring(PG_GETARG_TEXT_PP(3));
+		if (strcmp(w.mode, "safe") != 0 && strcmp(w.mode, "strict") != 0 && strcmp(w.mode, "off") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("there is no mode \"%s\"", w.mode),
+					 errdetail("In safe mode a failing profile goes to quarantine, in strict mode it fails the sign-up; off takes the triggers away."),
+					 errhint("Modes are safe, strict and off.")));
+	}
+	if (w.users == w.profiles)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("users and profiles must be two tables"),
+				 errdetail("Both are %s.", asy_db_relation_name(w.users)),
+				 errhint("Leave out what you do not want to change.")));
+
+	/* What is named anew needs the caller's right to it; what is kept was checked then. */
+	if (w.users != before.users)
+		check_users(w.users, caller);
+	if (OidIsValid(w.profiles) && w.profiles != before.profiles)
+		check_profiles(w.profiles, caller);
+
+	bind(&ext, &w, &before, &steps);
+	return_steps(fcinfo, &steps);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+typedef struct Attach
+{
+	AsyExtension ext;
+	Wanted		w;
+	Wanted		before;
+	AsySteps	steps;
+} Attach;
+
+static void
+attach(void *arg)
+{
+	Attach	   *a = arg;
+
+	check_kind(a->w.users, "users");
+	check_kind(a->w.profiles, "profiles");
+	bind(&a->ext, &a->w, &a->before, &a->steps);
+}
+
+/*
+ * attach(): the end of CREATE EXTENSION. What is there is bound; what is not
+ * is said, and left to setup(). Nothing here can fail the installation.
+ */
+Datum
+authsync_attach(PG_FUNCTION_ARGS)
+{
+	Attach		a = {0};
+	AsyFailure *failure;
+
+	if (!asy_db_extension(&a.ext))
+		elog(ERROR, "extension authsync does not exist");
+	SPI_connect();
+	a.before = a.w = stored();
+	a.w.users = relation_called("auth", "users");
+	a.w.profiles = look_for_profiles(&a.ext);
+	if (!OidIsValid(a.w.users) || !OidIsValid(a.w.profiles))
+		ereport(NOTICE,
+				(errmsg("authsync found no %s, and is not bound yet",
+						OidIsValid(a.w.users) ? "profiles table" : OidIsValid(a.w.profiles) ? "table auth.users" :
+						"table auth.users and no profiles table"),
+				 errhint("%s", OidIsValid(a.w.users)
+						 ? "SELECT * FROM authsync.setup(); makes public.profiles, or binds the table you name: setup(profiles => 'schema.table')."
+						 : "When the tables are there: SELECT * FROM authsync.setup();")));
+	else if ((failure = asy_db_try(attach, &a)) != NULL)
+		ereport(NOTICE,
+				(errmsg("authsync could not bind itself: %s", failure->message),
+				 failure->detail ? errdetail("%s", failure->detail) : 0,
+				 errhint("%s", failure->hint ? failure->hint : "SELECT * FROM authsync.setup();")));
+	else
+		ereport(NOTICE,
+				(errmsg("authsync is bound: users %s, profiles %s", asy_db_relation_name(a.w.users), asy_db_relation_name(a.w.profiles)),
+				 errhint("SELECT * FROM diagnose_auth_profile_consistency(); shows what is out of step.")));
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+static void
+rewrite_views(void *arg pg_attribute_unused())
+{
+	asy_attach_views(asy_binding_get());
+}
+
+/* The bindings table changed, by setup() or by a restore: bodies only, never triggers. */
+Datum
+authsync_binding_changed(PG_FUNCTION_ARGS)
+{
+	AsyFailure *failure;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"authsync.binding_changed\" must be called by a trigger")));
+	asy_binding_invalidate();
+	SPI_connect();
+	failure = asy_db_try(rewrite_views, NULL);
+	if (failure)
+		ereport(WARNING,
+				(errcode(failure->sqlerrcode),
+				 errmsg("authsync could not read its binding: %s", failure->message),
+				 errhint("SELECT * FROM authsync.setup();")));
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,418 @@
+/*
+ * trigger.c
+ *	  The triggers on the users table, and the one that guards profiles.
+ *
+ * INSERT and DELETE are seen statement by statement. An UPDATE is seen row by
+ * row, because most of them are logins: comparing two images of a few columns
+ * in C costs less than a transition table or a WHEN clause, and neither WHEN
+ * nor UPDATE OF may name a column of the auth server's tables (its next
+ * migration would fail on our dependency). Rows that changed in a column that
+ * matters are gathered and handled as one set when the statement ends.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "ground/guc.h"
+#include "sync/follow.h"
+
+PG_FUNCTION_INFO_V1(authsync_handle_new_user);
+PG_FUNCTION_INFO_V1(authsync_handle_updated_user);
+PG_FUNCTION_INFO_V1(authsync_handle_updated_users);
+PG_FUNCTION_INFO_V1(authsync_handle_deleted_users);
+PG_FUNCTION_INFO_V1(authsync_guard_profile);
+
+/* The trigger data, or an error if this is no trigger of that kind. */
+static TriggerData *
+called_as(FunctionCallInfo fcinfo, bool (*fits) (const TriggerData *t), const char *when)
+{
+	TriggerData *t = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !fits(t))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called by a trigger %s", get_func_name(fcinfo->flinfo->fn_oid), when),
+				 errdetail("authsync makes its triggers itself."),
+				 errhint("SELECT * FROM authsync.setup();")));
+	return t;
+}
+
+/* ---- one piece of work in the binding's mode ---- */
+
+typedef struct Work
+{
+	TriggerData *trigger;
+	AsyBinding *b;
+	void		(*run) (struct Work *work);
+	AsyChange  *changes;
+	int			n;
+} Work;
+
+static void
+load_binding(void *arg)
+{
+	((Work *) arg)->b = asy_binding_get();
+}
+
+static void
+run(void *arg)
+{
+	Work	   *work = arg;
+
+	SPI_connect();
+	SPI_register_trigger_data(work->trigger);
+	work->run(work);
+	SPI_finish();
+}
+
+/*
+ * Runs the work for the users table's trigger. Unless the mode is strict
+ * nothing gets out of here but what must (a cancel, a shutdown, a doomed
+ * serializable transaction).
+ */
+static void
+follow(Work *work)
+{
+	AsyFailure *failure = NULL;
+
+	work->b = asy_binding_peek();
+	if (work->b == NULL)
+		failure = asy_db_try(load_binding, work);
+	if (failure == NULL)
+	{
+		if (work->b == NULL || work->b->users != RelationGetRelid(work->trigger->tg_relation))
+		{
+			ereport(WARNING,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("authsync is not bound to table \"%s\", whose trigger called it",
+							RelationGetRelationName(work->trigger->tg_relation)),
+					 errhint("SELECT * FROM authsync.setup();")));
+			return;
+		}
+		if (work->b->mode == ASY_OFF)
+			return;
+		if (work->b->mode == ASY_STRICT || asy_follow_probing)
+		{
+			run(work);
+			return;
+		}
+		failure = asy_db_try(run, work);
+	}
+	if (failure)
+		ereport(WARNING,
+				(errcode(failure->sqlerrcode),
+				 errmsg("authsync could not follow a change of the users: %s", failure->message),
+				 errhint("The users are safe; SELECT * FROM authsync.lint() says what is wrong.")));
+}
+
+/* ---- INSERT ---- */
+
+static bool
+is_after_insert_statement(const TriggerData *t)
+{
+	return TRIGGER_FIRED_AFTER(t->tg_event) && TRIGGER_FIRED_FOR_STATEMENT(t->tg_event) &&
+		TRIGGER_FIRED_BY_INSERT(t->tg_event) && t->tg_newtable != NULL;
+}
+
+static void
+created(Work *work)
+{
+	AsyUsers   *users = asy_users_from_new_rows(work->b);
+
+	if (users->n > 0)
+		asy_follow_created(work->b, users);
+}
+
+Datum
+authsync_handle_new_user(PG_FUNCTION_ARGS)
+{
+	Work		work = {.trigger = called_as(fcinfo, is_after_insert_statement,
+											 "AFTER INSERT ... REFERENCING NEW TABLE AS new_users FOR EACH STATEMENT"),
+	.run = created};
+
+	if (asy_guc_enabled)
+		follow(&work);
+	return PointerGetDatum(NULL);
+}
+
+/* ---- UPDATE ---- */
+
+/* Changes waiting for the end of their statement; in TopTransactionContext. */
+typedef struct Pending
+{
+	SubTransactionId sub;
+	AsyChange	change;
+} Pending;
+
+static Pending *pending = NULL;
+static int	npending = 0;
+static int	pending_room = 0;
+
+static void
+forget_pending(XactEvent event pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	pending = NULL;
+	npending = pending_room = 0;
+}
+
+static void
+add_pending(const pg_uuid_t *user_id, const Bitmapset *changed)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(forget_pending, NULL);
+	registered = true;
+	if (npending == pending_room)
+	{
+		pending_room = Max(16, pending_room * 2);
+		pending = pending ? repalloc_huge(pending, sizeof(Pending) * pending_room) : palloc(sizeof(Pending) * pending_room);
+	}
+	pending[npending].sub = GetCurrentSubTransactionId();
+	pending[npending].change.user_id = *user_id;
+	pending[npending].change.changed = bms_copy(changed);
+	npending++;
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+is_after_update_row(const TriggerData *t)
+{
+	return TRIGGER_FIRED_AFTER(t->tg_event) && TRIGGER_FIRED_FOR_ROW(t->tg_event) && TRIGGER_FIRED_BY_UPDATE(t->tg_event);
+}
+
+/* The images differ: a toasted value that was not touched keeps its pointer, so nothing is fetched. */
+static bool
+attribute_changed(TupleDesc desc, HeapTuple before, HeapTuple after, int attnum)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
+	bool		null1,
+				null2;
+	Datum		v1 = heap_getattr(before, attnum, desc, &null1);
+	Datum		v2 = heap_getattr(after, attnum, desc, &null2);
+
+	if (null1 || null2)
+		return null1 != null2;
+	return !datumIsEqual(v1, v2, att->attbyval, att->attlen);
+}
+
+Datum
+authsync_handle_updated_user(PG_FUNCTION_ARGS)
+{
+	TriggerData *t = called_as(fcinfo, is_after_update_row, "AFTER UPDATE FOR EACH ROW");
+	Work		work = {.trigger = t, .b = asy_binding_peek()};
+	TupleDesc	desc = RelationGetDescr(t->tg_relation);
+	Bitmapset  *changed = NULL;
+	int			att = -1;
+	bool		isnull;
+	Datum		user_id;
+
+	if (!asy_guc_enabled)
+		return PointerGetDatum(NULL);
+	if (work.b == NULL)
+		(void) asy_db_try(load_binding, &work);
+	if (work.b == NULL || work.b->users != RelationGetRelid(t->tg_relation))
+		return PointerGetDatum(NULL);	/* the trigger at the statement's end says so */
+
+	while ((att = bms_next_member(work.b->watched, att)) >= 0)
+		if (attribute_changed(desc, t->tg_trigtuple, t->tg_newtuple, att))
+			changed = bms_add_member(changed, att);
+	if (changed)
+	{
+		user_id = heap_getattr(t->tg_newtuple, work.b->users_key, desc, &isnull);
+		if (!isnull)
+			add_pending(DatumGetUUIDP(user_id), changed);
+		bms_free(changed);
+	}
+	return PointerGetDatum(NULL);
+}
+
+static bool
+is_after_update_statement(const TriggerData *t)
+{
+	return TRIGGER_FIRED_AFTER(t->tg_event) && TRIGGER_FIRED_FOR_STATEMENT(t->tg_event) && TRIGGER_FIRED_BY_UPDATE(t->tg_event);
+}
+
+static void
+updated(Work *work)
+{
+	asy_follow_updated(work->b, work->changes, work->n);
+}
+
+Datum
+authsync_handle_updated_users(PG_FUNCTION_ARGS)
+{
+	Work		work = {.trigger = called_as(fcinfo, is_after_update_statement, "AFTER UPDATE FOR EACH STATEMENT"), .run = updated};
+	SubTransactionId sub;
+	int			left = 0;
+
+	if (!asy_guc_enabled || npending == 0)
+		return PointerGetDatum(NULL);
+
+	/* Ours are those of this subtransaction: an outer one's statement may still be running. */
+	sub = GetCurrentSubTransactionId();
+	work.changes = palloc_extended(sizeof(AsyChange) * npending, MCXT_ALLOC_HUGE);
+	for (int i = 0; i < npending; i++)
+		if (pending[i].sub == sub)
+			work.changes[work.n++] = pending[i].change;
+		else
+			pending[left++] = pending[i];
+	npending = left;
+	if (work.n > 0)
+		follow(&work);
+	return PointerGetDatum(NULL);
+}
+
+/* ---- DELETE ---- */
+
+static bool
+is_after_delete_statement(const TriggerData *t)
+{
+	return TRIGGER_FIRED_AFTER(t->tg_event) && TRIGGER_FIRED_FOR_STATEMENT(t->tg_event) &&
+		TRIGGER_FIRED_BY_DELETE(t->tg_event) && t->tg_oldtable != NULL;
+}
+
+static void
+deleted(Work *work)
+{
+	Datum	   *ids;
+	int			n;
+
+	n = (int) asy_db_query(psprintf("SELECT u.%s FROM old_users AS u ORDER BY 1", quote_identifier(work->b->users_key_name)));
+	ids = palloc(sizeof(Datum) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		ids[i] = datumCopy(asy_db_value(i, 1, &isnull), false, UUID_LEN);
+	}
+	if (n > 0)
+		asy_follow_deleted(work->b, ids, n);
+}
+
+Datum
+authsync_handle_deleted_users(PG_FUNCTION_ARGS)
+{
+	Work		work = {.trigger = called_as(fcinfo, is_after_delete_statement,
+											 "AFTER DELETE ... REFERENCING OLD TABLE AS old_users FOR EACH STATEMENT"),
+	.run = deleted};
+
+	if (asy_guc_enabled)
+		follow(&work);
+	return PointerGetDatum(NULL);
+}
+
+/* ---- guarded columns of profiles ---- */
+
+static bool
+is_before_row(const TriggerData *t)
+{
+	return TRIGGER_FIRED_BEFORE(t->tg_event) && TRIGGER_FIRED_FOR_ROW(t->tg_event) &&
+		(TRIGGER_FIRED_BY_INSERT(t->tg_event) || TRIGGER_FIRED_BY_UPDATE(t->tg_event));
+}
+
+/* Whoever may run a backfill is an operator. */
+static bool
+is_operator(Oid role, const AsyBinding *b)
+{
+	List	   *name = list_make2(makeString(get_namespace_name(b->ext.face)), makeString("backfill_all_missing_profiles"));
+	Oid			types[] = {INT4OID, BOOLOID};
+	Oid			function = LookupFuncName(name, 2, types, true);
+
+	return OidIsValid(function) && asy_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK;
+}
+
+/* The table itself, or a partition of it, whose columns may be numbered otherwise. */
+static bool
+is_profiles(Relation rel, const AsyBinding *b)
+{
+	return RelationGetRelid(rel) == b->profiles ||
+		(rel->rd_rel->relispartition && list_member_oid(get_partition_ancestors(RelationGetRelid(rel)), b->profiles));
+}
+
+/* A new row may hold in a guarded column what it would have held unasked: NULL, or a default. */
+static bool
+is_untouched(Relation rel, const AsyColumn *c, AttrNumber attnum, Datum value, bool isnull)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	Oid			output;
+	bool		varlena;
+	Node	   *expr;
+
+	if (isnull)
+		return true;
+	getTypeOutputInfo(att->atttypid, &output, &varlena);
+	if (c->fallback)
+		return strcmp(OidOutputFunctionCall(output, value), c->fallback) == 0;
+	expr = build_column_default(rel, attnum);
+	if (expr)
+	{
+		EState	   *estate = CreateExecutorState();
+		ExprContext *econtext = GetPerTupleExprContext(estate);
+		bool		default_is_null;
+		Datum		fill = ExecEvalExprSwitchContext(ExecPrepareExpr((Expr *) expr, estate), econtext, &default_is_null);
+		bool		same = !default_is_null && datum_image_eq(fill, value, att->attbyval, att->attlen);
+
+		FreeExecutorState(estate);
+		return same;
+	}
+	return false;
+}
+
+Datum
+authsync_guard_profile(PG_FUNCTION_ARGS)
+{
+	TriggerData *t = called_as(fcinfo, is_before_row, "BEFORE INSERT OR UPDATE FOR EACH ROW");
+	bool		update = TRIGGER_FIRED_BY_UPDATE(t->tg_event);
+	HeapTuple	row = update ? t->tg_newtuple : t->tg_trigtuple;
+	TupleDesc	desc = RelationGetDescr(t->tg_relation);
+	AsyBinding *b;
+	ListCell   *lc;
+
+	if (!asy_guc_enabled || asy_profile_writing)
+		return PointerGetDatum(row);
+	b = asy_binding_get();
+	if (b == NULL || !is_profiles(t->tg_relation, b))
+		return PointerGetDatum(row);
+
+	foreach(lc, b->columns)
+	{
+		AsyColumn  *c = lfirst(lc);
+		AttrNumber	attnum = c->guard ? get_attnum(RelationGetRelid(t->tg_relation), c->name) : InvalidAttrNumber;
+		bool		isnull;
+		Datum		value;
+
+		if (attnum == InvalidAttrNumber)
+			continue;
+		value = heap_getattr(row, attnum, desc, &isnull);
+		if (update ? !attribute_changed(desc, t->tg_trigtuple, row, attnum)
+			: is_untouched(t->tg_relation, c, attnum, value, isnull))
+			continue;
+		if (is_operator(GetUserId(), b))
+			break;
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("column \"%s\" of %s may not be changed directly", c->name, b->profiles_name),
+				 errdetail("authsync fills it from %s.", c->source ? c->source : "its default"),
+				 errhint("Change it at the provider \"local\" (table %s), or as an operator.", b->users_name),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, c->name)));
+	}
+	return PointerGetDatum(row);
+}

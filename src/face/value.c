@@ -1,0 +1,247 @@
+/*
+ * value.c
+ *	  Small functions that the views and the statements are made of.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "ground/db.h"
+
+PG_FUNCTION_INFO_V1(authsync_to_uuid);
+PG_FUNCTION_INFO_V1(authsync_to_user_id);
+PG_FUNCTION_INFO_V1(authsync_clean_json);
+PG_FUNCTION_INFO_V1(authsync_canonical);
+PG_FUNCTION_INFO_V1(authsync_whole);
+PG_FUNCTION_INFO_V1(authsync_uid);
+
+/* The form in which the auth server writes ids: 8-4-4-4-12 hex digits. */
+static bool
+parse_uuid(const char *s, size_t len, pg_uuid_t *uuid)
+{
+	static const char hex[] = "0123456789abcdef";
+	int			digit = 0;
+
+	if (len != 36)
+		return false;
+	for (int i = 0; i < 36; i++)
+	{
+		const char *at;
+
+		if (i == 8 || i == 13 || i == 18 || i == 23)
+		{
+			if (s[i] != '-')
+				return false;
+			continue;
+		}
+		at = memchr(hex, pg_tolower((unsigned char) s[i]), 16);
+		if (at == NULL)
+			return false;
+		if (digit % 2 == 0)
+			uuid->data[digit / 2] = (at - hex) << 4;
+		else
+			uuid->data[digit / 2] |= at - hex;
+		digit++;
+	}
+	return true;
+}
+
+/* to_uuid(text): the uuid, or NULL if it is none. */
+Datum
+authsync_to_uuid(PG_FUNCTION_ARGS)
+{
+	text	   *t = PG_GETARG_TEXT_PP(0);
+	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+
+	if (!parse_uuid(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid))
+		PG_RETURN_NULL();
+	PG_RETURN_UUID_P(uuid);
+}
+
+/* to_user_id(text): the same, and NULL for the nil UUID, which stands for nobody. */
+Datum
+authsync_to_user_id(PG_FUNCTION_ARGS)
+{
+	static const pg_uuid_t nobody = {{0}};
+	text	   *t = PG_GETARG_TEXT_PP(0);
+	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+
+	if (!parse_uuid(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid) || memcmp(uuid, &nobody, UUID_LEN) == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_UUID_P(uuid);
+}
+
+static int
+unit_at(const char *s, const char *end)
+{
+	int			unit = 0;
+
+	if (end - s < 6 || s[0] != '\\' || s[1] != 'u')
+		return -1;
+	for (int i = 2; i < 6; i++)
+	{
+		char		c = pg_tolower((unsigned char) s[i]);
+
+		if (!isxdigit((unsigned char) c))
+			return -1;
+		unit = unit * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	return unit;
+}
+
+/*
+ * clean_json(json): the same document with escapes that PostgreSQL cannot turn
+ * into text (\u0000, half of a surrogate pair) replaced by \ufffd. The type
+ * json keeps them and fails only when a value is taken out; one such entry
+ * must not make the whole audit log unreadable.
+ */
+Datum
+authsync_clean_json(PG_FUNCTION_ARGS)
+{
+	text	   *t = PG_GETARG_TEXT_PP(0);
+	const char *s = VARDATA_ANY(t);
+	const char *end = s + VARSIZE_ANY_EXHDR(t);
+	char	   *copy = NULL;
+	bool		utf8 = GetDatabaseEncoding() == PG_UTF8;
+
+	for (const char *c = s; c < end - 1;)
+	{
+		int			unit;
+		int			next;
+
+		if (*c != '\\')
+		{
+			c++;
+			continue;
+		}
+		unit = unit_at(c, end);
+		if (unit < 0)
+		{
+			c += 2;				/* any other escape, the backslash's own too */
+			continue;
+		}
+		next = unit >= 0xD800 && unit <= 0xDBFF ? unit_at(c + 6, end) : -1;
+		if (next >= 0xDC00 && next <= 0xDFFF && utf8)
+		{
+			c += 12;
+			continue;
+		}
+		if (unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF) || (unit > 0x7F && !utf8))
+		{
+			if (copy == NULL)
+				copy = pnstrdup(s, end - s);
+			memcpy(copy + (c - s), utf8 ? "\\ufffd" : "\\u003f", 6);
+		}
+		c += 6;
+	}
+	if (copy)
+		PG_RETURN_TEXT_P(cstring_to_text_with_len(copy, end - s));
+	PG_RETURN_TEXT_P(t);
+}
+
+/* ---- canonical ---- */
+
+typedef struct Canonical
+{
+	Oid			type;
+	int32		typmod;
+	char	   *input;
+	char	   *output;
+	MemoryContext context;
+} Canonical;
+
+static void
+convert(void *arg)
+{
+	Canonical  *c = arg;
+	Oid			input,
+				param,
+				output;
+	bool		varlena;
+	MemoryContext old;
+	Datum		value;
+
+	getTypeInputInfo(c->type, &input, &param);
+	getTypeOutputInfo(c->type, &output, &varlena);
+	value = OidInputFunctionCall(input, c->input, param, c->typmod);
+	old = MemoryContextSwitchTo(c->context);
+	c->output = OidOutputFunctionCall(output, value);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * canonical(text, regtype, typmod): the text as the type would write it, or as
+ * it is where the type does not take it: for comparing without failing.
+ */
+Datum
+authsync_canonical(PG_FUNCTION_ARGS)
+{
+	Canonical	c = {.context = CurrentMemoryContext};
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	c.input = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	c.type = PG_GETARG_OID(1);
+	c.typmod = PG_GETARG_INT32(2);
+	if (asy_db_try(convert, &c))
+		c.output = c.input;
+	PG_RETURN_TEXT_P(cstring_to_text(c.output));
+}
+
+/*
+ * whole(regclass): true, or 42501 where row security would hide rows of the
+ * table from the caller: a comparison over half the rows is wrong, not partial.
+ */
+Datum
+authsync_whole(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+
+	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row security hides rows of %s from role \"%s\"", asy_db_relation_name(relid),
+						GetUserNameFromId(GetUserId(), false)),
+				 errdetail("A comparison that sees only some rows would call healthy users broken."),
+				 errhint("Use the functions, which look as the extension's owner: SELECT * FROM get_auth_profile_mismatches();")));
+	PG_RETURN_BOOL(true);
+}
+
+/* uid(): the subject of the request's claims as a uuid; NULL without, or if it is none. */
+Datum
+authsync_uid(PG_FUNCTION_ARGS)
+{
+	const char *claims = GetConfigOption("request.jwt.claims", true, false);
+	Datum		subject;
+	pg_uuid_t  *uuid;
+	text	   *t;
+	LOCAL_FCINFO(get, 2);
+
+	if (claims == NULL || claims[0] == '\0')
+		PG_RETURN_NULL();
+	InitFunctionCallInfoData(*get, NULL, 2, InvalidOid, NULL, NULL);
+	get->args[0].value = DirectFunctionCall1(json_in, CStringGetDatum(claims));
+	get->args[0].value = DirectFunctionCall1(authsync_clean_json, get->args[0].value);
+	get->args[0].isnull = false;
+	get->args[1].value = CStringGetTextDatum("sub");
+	get->args[1].isnull = false;
+	subject = json_object_field_text(get);
+	if (get->isnull)
+		PG_RETURN_NULL();
+	t = DatumGetTextPP(subject);
+	uuid = palloc(sizeof(pg_uuid_t));
+	if (!parse_uuid(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid))
+		PG_RETURN_NULL();
+	PG_RETURN_UUID_P(uuid);
+}

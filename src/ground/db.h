@@ -1,0 +1,80 @@
+/*
+ * db.h
+ *	  The database under us: who we are, short SPI, subtransactions.
+ *
+ * SPI: the caller of asy_db_* has connected. Results are read from
+ * SPI_tuptable before the next call. All SQL text names its objects in full.
+ */
+#ifndef AUTHSYNC_DB_H
+#define AUTHSYNC_DB_H
+
+#include "executor/spi.h"
+
+#include "ground/errors.h"
+
+/* The extension as pg_extension has it. */
+typedef struct AsyExtension
+{
+	Oid			oid;
+	Oid			owner;
+	Oid			face;			/* schema of the face */
+} AsyExtension;
+
+/* Looks the extension up; false while it does not exist. */
+extern bool asy_db_extension(AsyExtension *ext);
+
+/*
+ * Who the session acts as, to be put back. An error puts it back as well,
+ * with the (sub)transaction that it ends.
+ */
+typedef struct AsyIdentity
+{
+	Oid			user;
+	int			context;
+	int			guc_level;
+} AsyIdentity;
+
+/*
+ * Acts as the role from here on, with search_path pinned to pg_catalog,
+ * pg_temp. Restricted: in a security-restricted operation, for statements
+ * that may run the role's own code (triggers, defaults, policies).
+ */
+extern void asy_db_become(AsyIdentity *saved, Oid role, bool restricted);
+extern void asy_db_restore(const AsyIdentity *saved);
+
+/* Bounds lock waits until the identity is restored; 0 leaves them as they are. */
+extern void asy_db_bound_lock_waits(int timeout_ms);
+
+/*
+ * Runs work(arg) in a subtransaction. NULL if it went well; else everything
+ * that it did is undone and the failure, in the caller's context, says why.
+ * Errors that must go on (asy_error_must_go_on) are raised again.
+ */
+extern AsyFailure *asy_db_try(void (*work) (void *arg), void *arg);
+
+/* Parameters by position; nulls may be NULL. Returns SPI_processed. */
+extern uint64 asy_db_run(const char *sql, bool read_only, int nargs, Oid *types, Datum *values, const char *nulls);
+
+/* The same without parameters. */
+extern uint64 asy_db_exec(const char *sql);
+extern uint64 asy_db_query(const char *sql);
+
+/* Column col (from 1) of row row (from 0) of the last result. */
+extern Datum asy_db_value(uint64 row, int col, bool *isnull);
+extern char *asy_db_text(uint64 row, int col);		/* NULL if null */
+extern int64 asy_db_int64(uint64 row, int col);		/* 0 if null */
+extern bool asy_db_bool(uint64 row, int col);		/* false if null */
+
+/* Every row of the last result goes into the function's materialized set. */
+extern void asy_db_return_rows(FunctionCallInfo fcinfo);
+
+/* schema.table, quoted, palloc'd. */
+extern char *asy_db_relation_name(Oid relid);
+
+/* A uuid for messages. */
+extern char *asy_db_uuid_text(Datum uuid);
+
+/* A text[] from C strings (NULL elements become null). */
+extern Datum asy_db_text_array(char **items, int n);
+
+#endif

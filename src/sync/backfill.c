@@ -1,0 +1,213 @@
+/*
+ * backfill.c
+ *	  Mass changes of profiles in batches.
+ *
+ * Locks: within a transaction, rows are written in the order of user ids, so
+ * two of these wait for each other but never in a circle; users are held
+ * (FOR KEY SHARE) against deletion, and one that is being deleted is skipped.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/uuid.h"
+
+#include "sync/backfill.h"
+#include "sync/record.h"
+
+/* FROM ... of those to do, and the column that is their id. */
+static char *
+from_todo(AsyBinding *b, AsyJobKind kind, const char **id)
+{
+	char	   *differing;
+
+	switch (kind)
+	{
+		case ASY_JOB_BACKFILL:
+			*id = b->source_expr[ASY_USER_ID];
+			return asy_sql_missing(b);
+		case ASY_JOB_RESYNC:
+			*id = "s.user_id";
+			differing = asy_sql_differing(b);
+			return differing ? differing : "FROM (SELECT NULL::pg_catalog.uuid AS user_id) AS s WHERE false";
+		case ASY_JOB_RETRY:
+			*id = "q.user_id";
+			return "FROM authsync.quarantine_rows AS q WHERE q.next_retry <= pg_catalog.now()";
+	}
+	return NULL;
+}
+
+int64
+asy_job_count(AsyBinding *b, AsyJobKind kind)
+{
+	const char *id;
+
+	asy_db_query(psprintf("SELECT pg_catalog.count(*) %s", from_todo(b, kind, &id)));
+	return asy_db_int64(0, 1);
+}
+
+void
+asy_job_list(AsyBinding *b, AsyJob *job)
+{
+	const char *id = NULL;
+	char	   *from = from_todo(b, job->kind, &id);
+
+	job->n = (int64) asy_db_query(psprintf("SELECT %s %s ORDER BY 1", id, from));
+	job->ids = palloc_extended(sizeof(Datum) * Max(job->n, 1), MCXT_ALLOC_HUGE);
+	for (int64 i = 0; i < job->n; i++)
+	{
+		bool		isnull;
+
+		job->ids[i] = datumCopy(asy_db_value(i, 1, &isnull), false, UUID_LEN);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* ---- the plan's row ---- */
+
+static const char *const job_name[] = {"backfill", "resync", "retry"};
+
+void
+asy_job_begin(AsyBinding *b, AsyJob *job)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID};
+	Datum		values[] = {
+		CStringGetTextDatum(job_name[job->kind]), CStringGetTextDatum(b->users_name),
+		CStringGetTextDatum(b->profiles_name), Int64GetDatum(job->n)
+	};
+
+	asy_db_run("INSERT INTO authsync.plans (kind, source, target, state, counts)"
+			   " VALUES ($1, $2, $3, 'applying', pg_catalog.jsonb_build_object('intended', $4)) RETURNING plan_id",
+			   false, 4, types, values, NULL);
+	job->plan_id = asy_db_int64(0, 1);
+}
+
+void
+asy_job_end(AsyJob *job, int64 remaining)
+{
+	Oid			types[] = {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
+	Datum		values[] = {
+		Int64GetDatum(job->plan_id), Int64GetDatum(job->processed), Int64GetDatum(job->successful),
+		Int64GetDatum(job->failed), Int64GetDatum(remaining)
+	};
+
+	asy_db_run("UPDATE authsync.plans AS p SET state = CASE WHEN $5 = 0 THEN 'applied' ELSE 'partly_applied' END,"
+			   " applied_at = pg_catalog.clock_timestamp(), counts = p.counts ||"
+			   " pg_catalog.jsonb_build_object('processed', $2, 'done', $3, 'failed', $4, 'remaining', $5) WHERE p.plan_id = $1",
+			   false, 5, types, values, NULL);
+}
+
+/* ---- one batch ---- */
+
+static void
+note_done(AsyBinding *b, AsyJob *job, AsyUsers *users)
+{
+	AsyEvents  *events = asy_events_new();
+	Datum	   *done = palloc(sizeof(Datum) * Max(users->n, 1));
+	int			n = 0;
+
+	for (int i = 0; i < users->n; i++)
+	{
+		AsyOutcome	o = users->outcome[i];
+		bool		made = o == ASY_CREATED || o == ASY_LINKED;
+
+		if (o == ASY_FAILED || (o == ASY_UNTOUCHED && job->kind == ASY_JOB_BACKFILL))
+			continue;
+		done[n++] = asy_user_id(users, i);
+		if (made)
+			asy_events_add(events, asy_user_id(users, i), "profile_backfilled",
+						   users->hash[i] ? psprintf("{\"plan_id\": " INT64_FORMAT ", \"hash\": \"%s\"}", job->plan_id, users->hash[i])
+						   : psprintf("{\"plan_id\": " INT64_FORMAT ", \"linked\": true}", job->plan_id));
+		else if (o == ASY_UPDATED)
+			asy_events_add(events, asy_user_id(users, i), "profile_updated",
+						   psprintf("{\"plan_id\": " INT64_FORMAT "}", job->plan_id));
+		if (made || o == ASY_UPDATED)
+		{
+			job->processed++;
+			job->successful++;
+		}
+	}
+	asy_quarantine_release(done, n);
+	asy_events_write(b, events);
+}
+
+AsyUsers *
+asy_job_batch(AsyBinding *b, AsyJob *job, int64 from, int n)
+{
+	AsyUsers   *users = asy_users_held(b, job->ids + from, n);
+	int		   *pick = palloc(sizeof(int) * Max(users->n, 1));
+	int			npick = 0;
+	int			failed = 0;
+	AsyWrite	how = {.catch = true};
+
+	for (int i = 0; i < users->n; i++)
+		if (users->owes[i])
+			pick[npick++] = i;
+	if (job->kind != ASY_JOB_RESYNC)
+	{
+		how.kind = ASY_WRITE_INSERT_HASHED;
+		asy_profile_write(b, users, pick, npick, how);
+	}
+	if (job->kind == ASY_JOB_RETRY)
+	{
+		int			kept = 0;
+
+		for (int i = 0; i < npick; i++)
+			if (users->outcome[pick[i]] == ASY_EXISTS)
+				pick[kept++] = pick[i];
+		npick = kept;
+	}
+	if (job->kind != ASY_JOB_BACKFILL)
+	{
+		how.kind = ASY_WRITE_ALWAYS;
+		asy_profile_write(b, users, pick, npick, how);
+	}
+	note_done(b, job, users);
+	for (int i = 0; i < users->n; i++)
+		failed += users->outcome[i] == ASY_FAILED;
+	job->processed += failed;
+	job->failed += failed;
+	return failed ? users : NULL;
+}
+
+void
+asy_job_note_failures(AsyBinding *b, AsyJob *job, AsyUsers *users)
+{
+	AsyEvents  *events = asy_events_new();
+
+	for (int i = 0; i < users->n; i++)
+		if (users->outcome[i] == ASY_FAILED)
+		{
+			asy_events_add(events, asy_user_id(users, i), "profile_bootstrap_error", asy_failure_json(users->failure[i]));
+			job->quarantined++;
+		}
+	asy_quarantine_put(b, users);
+	asy_events_write(b, events);
+}
+
+/* ---- progress ---- */
+
+void
+asy_job_show_progress(const AsyJob *job, int64 done)
+{
+	Oid			types[] = {INT4OID, TEXTOID, INT8OID, INT8OID};
+	Datum		values[] = {
+		Int32GetDatum(MyProcPid), CStringGetTextDatum(job_name[job->kind]), Int64GetDatum(done), Int64GetDatum(job->n)
+	};
+
+	asy_db_run("INSERT INTO authsync.progress_rows AS p (pid, command, phase, done, total, started_at)"
+			   " VALUES ($1, $2, 'writing profiles', $3, $4, pg_catalog.statement_timestamp())"
+			   " ON CONFLICT (pid) DO UPDATE SET command = EXCLUDED.command, phase = EXCLUDED.phase,"
+			   " done = EXCLUDED.done, total = EXCLUDED.total, started_at = EXCLUDED.started_at",
+			   false, 4, types, values, NULL);
+}
+
+/* Ours, and those that a killed process left. */
+void
+asy_job_hide_progress(void)
+{
+	asy_db_exec("DELETE FROM authsync.progress_rows AS p WHERE p.pid = pg_catalog.pg_backend_pid()"
+				" OR NOT EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(p.pid))");
+}

@@ -1,0 +1,536 @@
+/*
+ * columns.c
+ *	  How a column of profiles gets its value.
+ *
+ * Said by hand beats found by name. By name, a column takes the metadata key
+ * it is called like: from app_metadata, which only the provider writes, any
+ * column; from user_metadata, which users write about themselves, only one
+ * that describes and does not grant.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "nodes/nodes.h"
+#include "optimizer/optimizer.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+#include "sync/columns.h"
+
+#define USER_METADATA "user_metadata."
+#define APP_METADATA "app_metadata."
+
+static const char *const plain_sources[] = {
+	"user_id", "subject", "email", "phone", "name", "nickname", "picture", "email_verified", "created_at"
+};
+
+bool
+asy_columns_source_is_known(const char *source)
+{
+	for (size_t i = 0; i < lengthof(plain_sources); i++)
+		if (strcmp(source, plain_sources[i]) == 0)
+			return true;
+	return (strncmp(source, USER_METADATA, strlen(USER_METADATA)) == 0 && source[strlen(USER_METADATA)] != '\0') ||
+		(strncmp(source, APP_METADATA, strlen(APP_METADATA)) == 0 && source[strlen(APP_METADATA)] != '\0');
+}
+
+bool
+asy_columns_grants_something(const char *column)
+{
+	static const char *const words[] = {
+		"role", "roles", "tier", "plan", "level", "rank", "status", "state", "type", "kind", "group", "groups",
+		"admin", "staff", "owner", "superuser", "moderator", "permission", "permissions", "scope", "scopes", "claims",
+		"tenant", "team", "organization", "organisation", "subscription", "credit", "credits", "balance", "quota",
+		"limit", "price", "discount", "verified", "approved", "active", "enabled", "banned", "blocked", "trusted",
+		"password", "secret", "token", "hash", "key", "id", "uuid", "at", "by", "account"
+	};
+	char	   *copy = pstrdup(column);
+	char	   *save = NULL;
+
+	for (char *part = strtok_r(copy, "_-. ", &save); part; part = strtok_r(NULL, "_-. ", &save))
+		for (size_t i = 0; i < lengthof(words); i++)
+			if (pg_strcasecmp(part, words[i]) == 0)
+				return true;
+	return false;
+}
+
+/* ---- what setup() was told ---- */
+
+List *
+asy_columns_parse(const char *columns_json)
+{
+	static const char sql[] =
+		"SELECT c.key,"
+		" CASE pg_catalog.jsonb_typeof(c.value) WHEN 'string' THEN c.value #>> '{}' WHEN 'object' THEN c.value ->> 'from' END,"
+		" CASE pg_catalog.jsonb_typeof(c.value) WHEN 'object' THEN c.value ->> 'default' END,"
+		" c.value ->> 'sync',"
+		" c.value -> 'allow',"
+		" c.value -> 'guard' = 'true', c.value -> 'key' = 'true',"
+		" pg_catalog.jsonb_typeof(c.value) IN ('string', 'object'),"
+		" (SELECT pg_catalog.min(k) FROM pg_catalog.jsonb_object_keys(CASE pg_catalog.jsonb_typeof(c.value) WHEN 'object' THEN c.value ELSE '{}' END) AS k"
+		"   WHERE k NOT IN ('from', 'default', 'sync', 'allow', 'guard', 'key')),"
+		" CASE pg_catalog.jsonb_typeof(c.value -> 'allow') WHEN 'array' THEN"
+		"   (SELECT pg_catalog.array_agg(v) FROM pg_catalog.jsonb_array_elements_text(c.value -> 'allow') AS v) END"
+		" FROM pg_catalog.jsonb_each($1::pg_catalog.jsonb) AS c ORDER BY c.key";
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(columns_json)};
+	List	   *result = NIL;
+	uint64		n = asy_db_run(sql, true, 1, types, values, NULL);
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		AsyMapping *m = palloc0(sizeof(AsyMapping));
+		char	   *stray = asy_db_text(i, 9);
+		bool		isnull;
+		Datum		allow;
+
+		m->column = asy_db_text(i, 1);
+		m->source = asy_db_text(i, 2);
+		m->fallback = asy_db_text(i, 3);
+		m->sync = asy_db_text(i, 4);
+		m->has_allow = asy_db_text(i, 5) != NULL;
+		m->guard = asy_db_bool(i, 6);
+		m->key = asy_db_bool(i, 7);
+		allow = asy_db_value(i, 10, &isnull);
+		if (!isnull)
+		{
+			Datum	   *items;
+			bool	   *nulls;
+			int			count;
+
+			deconstruct_array(DatumGetArrayTypeP(allow), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &count);
+			for (int j = 0; j < count; j++)
+				if (!nulls[j])
+					m->allow = lappend(m->allow, TextDatumGetCString(items[j]));
+		}
+
+		if (!asy_db_bool(i, 8) || stray ||
+			(m->source && !asy_columns_source_is_known(m->source)) ||
+			(m->source == NULL && m->fallback == NULL && !m->guard) ||
+			(m->sync && strcmp(m->sync, "once") != 0 && strcmp(m->sync, "always") != 0) ||
+			(m->has_allow && m->allow == NIL))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("cannot understand the mapping of column \"%s\"", m->column),
+					 stray ? errdetail("There is no key \"%s\" in a mapping.", stray) :
+					 m->source && !asy_columns_source_is_known(m->source) ? errdetail("There is no source \"%s\".", m->source) :
+					 m->sync ? errdetail("\"sync\" is \"once\" or \"always\".") :
+					 m->has_allow ? errdetail("\"allow\" is an array with at least one value.") :
+					 errdetail("A mapping is a source, or an object with at least \"from\", \"default\" or \"guard\"."),
+					 errhint("Sources: user_id, subject, email, phone, name, nickname, picture, email_verified, created_at, user_metadata.<path>, app_metadata.<path>. "
+							 "Keys: from, default, sync, allow, guard, key.")));
+		result = lappend(result, m);
+	}
+	return result;
+}
+
+/* ---- the users side ---- */
+
+/* u.<column>, if the users table has it with a type that passes. */
+static char *
+users_column(AsyBinding *b, const char *name, Oid want)
+{
+	AttrNumber	att = get_attnum(b->users, name);
+	Oid			type;
+	char		category;
+	bool		preferred;
+
+	if (att == InvalidAttrNumber)
+		return NULL;
+	type = getBaseType(get_atttype(b->users, att));
+	get_type_category_preferred(type, &category, &preferred);
+	if (!(type == want || (want == TEXTOID && category == TYPCATEGORY_STRING)))
+		return NULL;
+	b->watched = bms_add_member(b->watched, att);
+	return psprintf("u.%s", quote_identifier(name));
+}
+
+static char *
+metadata_name(const char *um, const char *const keys[])
+{
+	StringInfoData buf;
+
+	if (um == NULL)
+		return NULL;
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "COALESCE(");
+	for (int i = 0; keys[i]; i++)
+		appendStringInfo(&buf, "%s%s OPERATOR(pg_catalog.#>>) '{%s}'", i ? ", " : "", um, keys[i]);
+	appendStringInfoChar(&buf, ')');
+	return buf.data;
+}
+
+void
+asy_columns_resolve_users(AsyBinding *b)
+{
+	static const char *const names[] = {"full_name", "name", "display_name", NULL};
+	static const char *const nicknames[] = {"nickname", "preferred_username", "user_name", NULL};
+	static const char *const pictures[] = {"avatar_url", "picture", NULL};
+	static const char *const ids[] = {"id", "user_id"};
+	char	   *um;
+	char	   *am;
+	char	   *x;
+	StringInfoData owes;
+
+	for (size_t i = 0; i < lengthof(ids) && !b->users_key_name; i++)
+		if (get_attnum(b->users, ids[i]) != InvalidAttrNumber &&
+			get_atttype(b->users, get_attnum(b->users, ids[i])) == UUIDOID)
+		{
+			b->users_key = get_attnum(b->users, ids[i]);
+			b->users_key_name = pstrdup(ids[i]);
+			b->source_expr[ASY_USER_ID] = psprintf("u.%s", quote_identifier(ids[i]));
+			b->source_expr[ASY_SUBJECT] = psprintf("u.%s::pg_catalog.text", quote_identifier(ids[i]));
+		}
+	if ((x = users_column(b, "subject", TEXTOID)) != NULL)
+		b->source_expr[ASY_SUBJECT] = x;
+	if ((x = users_column(b, "email", TEXTOID)) != NULL)
+		b->source_expr[ASY_EMAIL] = psprintf("%s::pg_catalog.text", x);
+	if ((x = users_column(b, "phone", TEXTOID)) != NULL)
+		b->source_expr[ASY_PHONE] = psprintf("%s::pg_catalog.text", x);
+	if ((um = users_column(b, "raw_user_meta_data", JSONBOID)) == NULL)
+		um = users_column(b, "user_metadata", JSONBOID);
+	if ((am = users_column(b, "raw_app_meta_data", JSONBOID)) == NULL)
+		am = users_column(b, "app_metadata", JSONBOID);
+	b->source_expr[ASY_USER_METADATA] = um;
+	b->source_expr[ASY_APP_METADATA] = am;
+	b->source_expr[ASY_NAME] = (x = users_column(b, "name", TEXTOID)) ? x : metadata_name(um, names);
+	b->source_expr[ASY_NICKNAME] = (x = users_column(b, "nickname", TEXTOID)) ? x : metadata_name(um, nicknames);
+	b->source_expr[ASY_PICTURE] = (x = users_column(b, "picture", TEXTOID)) ? x : metadata_name(um, pictures);
+	if ((x = users_column(b, "email_confirmed_at", TIMESTAMPTZOID)) != NULL)
+		b->source_expr[ASY_EMAIL_VERIFIED] = psprintf("(%s IS NOT NULL)", x);
+	else
+		b->source_expr[ASY_EMAIL_VERIFIED] = users_column(b, "email_verified", BOOLOID);
+	b->source_expr[ASY_CREATED_AT] = users_column(b, "created_at", TIMESTAMPTZOID);
+	b->source_expr[ASY_ACCOUNT_TYPE] = "NULL::pg_catalog.text";
+
+	/* Who owes a profile; an old schema may lack any of these columns. */
+	initStringInfo(&owes);
+	appendStringInfoString(&owes, "(true");
+	if ((x = users_column(b, "deleted_at", TIMESTAMPTZOID)) != NULL)
+	{
+		appendStringInfo(&owes, " AND %s IS NULL", x);
+		b->gone_expr = psprintf("(%s IS NOT NULL)", x);
+		b->gone_attnum = get_attnum(b->users, "deleted_at");
+	}
+	else
+		b->gone_expr = "false";
+	if ((x = users_column(b, "is_anonymous", BOOLOID)) != NULL)
+		appendStringInfo(&owes, " AND %s IS NOT TRUE", x);
+	if (b->source_expr[ASY_EMAIL])
+	{
+		char	   *sso = users_column(b, "is_sso_user", BOOLOID);
+
+		appendStringInfo(&owes, " AND (pg_catalog.length(%s) OPERATOR(pg_catalog.>) 0 OR (true", b->source_expr[ASY_EMAIL]);
+		if (sso)
+			appendStringInfo(&owes, " AND %s IS NOT TRUE", sso);
+		if (am)
+			appendStringInfo(&owes, " AND (%s OPERATOR(pg_catalog.->>) 'provider' OPERATOR(pg_catalog.~~) 'sso:%%') IS NOT TRUE", am);
+		appendStringInfoString(&owes, "))");
+	}
+	appendStringInfoChar(&owes, ')');
+	b->owes_expr = owes.data;
+}
+
+/* ---- the key of profiles ---- */
+
+static char *
+text_result(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	if (asy_db_run(sql, true, nargs, types, values, NULL) == 0)
+		return NULL;
+	return asy_db_text(0, 1);
+}
+
+char *
+asy_columns_find_key(Oid profiles, Oid users, List *mappings)
+{
+	static const char sql[] =
+		"SELECT a.attname FROM pg_catalog.pg_attribute AS a,"
+		" LATERAL (SELECT"
+		"  EXISTS (SELECT FROM pg_catalog.pg_constraint AS f WHERE f.conrelid = a.attrelid AND f.contype = 'f'"
+		"            AND f.confrelid = $2 AND f.conkey = ARRAY[a.attnum]) AS refers,"
+		"  EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indpred IS NULL"
+		"            AND i.indkey[0] = a.attnum AND i.indnkeyatts = 1) AS single,"
+		"  EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indpred IS NULL"
+		"            AND a.attnum = ANY (i.indkey::pg_catalog.int2[])) AS part,"
+		"  pg_catalog.array_position(ARRAY['user_id', 'supabase_user_id', 'auth_user_id', 'auth_id', 'auth0_id', 'auth0_user_id',"
+		"    'keycloak_id', 'clerk_id', 'firebase_uid', 'uid', 'id', 'user_uuid', 'account_id', 'profile_id'], a.attname::pg_catalog.text) AS place,"
+		"  a.atthasdef AND a.attidentity = '' AND a.attgenerated = '' AS makes_its_own) AS k"
+		" WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''"
+		"   AND (a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype OR"
+		"        (a.atttypid IN ('pg_catalog.text'::pg_catalog.regtype, 'pg_catalog.varchar'::pg_catalog.regtype) AND k.place IS NOT NULL AND a.attname <> 'id'))"
+		"   AND (k.refers OR (k.place IS NOT NULL AND (k.single OR k.part)))"
+		" ORDER BY k.refers AND k.single DESC, k.refers AND k.part DESC, k.single AND NOT k.makes_its_own DESC, k.single DESC, k.part DESC, k.place NULLS LAST, a.attnum"
+		" LIMIT 1";
+	Oid			types[] = {OIDOID, OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(profiles), ObjectIdGetDatum(users)};
+	ListCell   *lc;
+
+	foreach(lc, mappings)
+	{
+		AsyMapping *m = lfirst(lc);
+
+		if (m->key)
+			return pstrdup(m->column);
+	}
+	return text_result(sql, 2, types, values);
+}
+
+/* ---- the profiles side ---- */
+
+static char *
+quoted_path(const char *path)
+{
+	List	   *parts = NIL;
+	char	   *copy = pstrdup(path);
+	char	   *save = NULL;
+	char	  **items;
+	int			n = 0;
+	char	   *array;
+
+	for (char *part = strtok_r(copy, ".", &save); part; part = strtok_r(NULL, ".", &save))
+		parts = lappend(parts, part);
+	items = palloc(sizeof(char *) * Max(list_length(parts), 1));
+	for (n = 0; n < list_length(parts); n++)
+		items[n] = list_nth(parts, n);
+	array = OidOutputFunctionCall(F_ARRAY_OUT, asy_db_text_array(items, n));
+	return quote_literal_cstr(array);
+}
+
+/* The user's value for a column, over s, as the column's type wants it; "text" where it is a string. */
+static char *
+value_expression(AsyBinding *b, const char *source, Form_pg_attribute att, char **text_value)
+{
+	Oid			base = getBaseType(att->atttypid);
+	char		category;
+	bool		preferred;
+	bool		is_json = base == JSONBOID || base == JSONOID;
+	bool		is_array = get_element_type(base) != InvalidOid;
+	char	   *type = format_type_extended(att->atttypid, att->atttypmod,
+											FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+	char	   *raw = NULL;
+	AsyField	field;
+
+	get_type_category_preferred(base, &category, &preferred);
+
+	if (strcmp(source, "account_type") == 0)
+	{
+		StringInfoData buf;
+
+		initStringInfo(&buf);
+		appendStringInfoString(&buf, "COALESCE(s.account_type");
+		if (b->source_expr[ASY_APP_METADATA])
+			appendStringInfo(&buf, ", s.app_metadata #>> '{account_type}'");
+		if (b->source_expr[ASY_USER_METADATA])
+			appendStringInfo(&buf, ", s.user_metadata #>> '{account_type}'");
+		appendStringInfoChar(&buf, ')');
+		b->uses[ASY_ACCOUNT_TYPE] = true;
+		b->uses[ASY_APP_METADATA] |= b->source_expr[ASY_APP_METADATA] != NULL;
+		b->uses[ASY_USER_METADATA] |= b->source_expr[ASY_USER_METADATA] != NULL;
+		raw = buf.data;
+	}
+	else if (strncmp(source, USER_METADATA, strlen(USER_METADATA)) == 0 ||
+			 strncmp(source, APP_METADATA, strlen(APP_METADATA)) == 0)
+	{
+		char	   *path;
+
+		field = source[0] == 'u' ? ASY_USER_METADATA : ASY_APP_METADATA;
+		if (b->source_expr[field] == NULL)
+			return NULL;
+		b->uses[field] = true;
+		path = quoted_path(strchr(source, '.') + 1);
+		if (is_json)
+			return psprintf("(s.%s #> %s)::%s", asy_field_name[field], path, type);
+		if (is_array)
+			return psprintf("(CASE pg_catalog.jsonb_typeof(s.%1$s #> %2$s) WHEN 'array' THEN"
+							" ARRAY(SELECT e FROM pg_catalog.jsonb_array_elements_text(s.%1$s #> %2$s) WITH ORDINALITY AS a(e, o) ORDER BY o)::%3$s END)",
+							asy_field_name[field], path, type);
+		raw = psprintf("(s.%s #>> %s)", asy_field_name[field], path);
+	}
+	else
+	{
+		for (field = 0; field < ASY_NFIELDS; field++)
+			if (strcmp(source, asy_field_name[field]) == 0)
+				break;
+		if (field == ASY_NFIELDS || b->source_expr[field] == NULL)
+			return NULL;
+		b->uses[field] = true;
+		raw = psprintf("s.%s", asy_field_name[field]);
+		if (field == ASY_EMAIL)
+			raw = att->attnotnull
+				? psprintf("COALESCE(NULLIF(s.email, ''), s.user_id::pg_catalog.text || '@users.invalid')")
+				: "NULLIF(s.email, '')";
+		if (asy_field_type[field] != TEXTOID)
+			return category == TYPCATEGORY_STRING ? psprintf("%s::pg_catalog.text", raw) : psprintf("%s::%s", raw, type);
+	}
+
+	if (category == TYPCATEGORY_STRING)
+		return raw;				/* the INSERT itself checks the length: a cast would cut */
+	*text_value = psprintf("NULLIF(%s, '')", raw);
+	return psprintf("%s::%s", *text_value, type);
+}
+
+/* The column's own default as SQL, or NULL; sets *stable. Takes no lock on the table. */
+static char *
+column_default(Oid relid, Form_pg_attribute att, bool *stable)
+{
+	static const char sql[] =
+		"SELECT d.adbin::pg_catalog.text FROM pg_catalog.pg_attrdef AS d WHERE d.adrelid = $1 AND d.adnum = $2";
+	Oid			types[] = {OIDOID, INT2OID};
+	Datum		values[] = {ObjectIdGetDatum(relid), Int16GetDatum(att->attnum)};
+	Node	   *expr;
+
+	*stable = true;
+	if (att->atthasdef && att->attgenerated == '\0' && asy_db_run(sql, true, 2, types, values, NULL) == 1)
+		expr = stringToNode(asy_db_text(0, 1));
+	else
+		expr = get_typdefault(att->atttypid);
+	if (expr == NULL)
+		return NULL;
+	*stable = !contain_volatile_functions(expr);
+	return deparse_expression(expr, NIL, false, false);
+}
+
+/* The source that a column not named by hand has by its name, or NULL. */
+static char *
+source_by_name(AsyBinding *b, Form_pg_attribute att)
+{
+	const char *name = NameStr(att->attname);
+	Oid			base = getBaseType(att->atttypid);
+	char		category;
+	bool		preferred;
+
+	get_type_category_preferred(base, &category, &preferred);
+	if (strcmp(name, "email") == 0 || strcmp(name, "phone") == 0 || strcmp(name, "email_verified") == 0)
+		return pstrdup(name);
+	if (strcmp(name, "account_type") == 0)
+		return pstrdup(name);
+	if (strcmp(name, "created_at") == 0 || strcmp(name, "updated_at") == 0 || strcmp(name, "deleted_at") == 0)
+		return NULL;
+	if (strcmp(name, "name") == 0 || strcmp(name, "nickname") == 0 || strcmp(name, "picture") == 0)
+		return pstrdup(name);
+	if (strpbrk(name, ".{}\",\\ ") != NULL)
+		return NULL;
+	if (!asy_columns_grants_something(name) && b->source_expr[ASY_USER_METADATA] &&
+		(category == TYPCATEGORY_STRING || base == DATEOID || base == JSONBOID ||
+		 (base == BOOLOID && (strcmp(name, "onboarding_completed") == 0 || strcmp(name, "email_consent") == 0))))
+		return psprintf(USER_METADATA "%s", name);
+	if (b->source_expr[ASY_APP_METADATA] && att->atttypid != UUIDOID)
+		return psprintf(APP_METADATA "%s", name);
+	return NULL;
+}
+
+static AsyColumn *
+resolve_column(AsyBinding *b, Form_pg_attribute att, AsyMapping *m)
+{
+	AsyColumn  *c = palloc0(sizeof(AsyColumn));
+	char		category;
+	bool		preferred;
+
+	c->name = pstrdup(NameStr(att->attname));
+	c->attnum = att->attnum;
+	c->by_hand = m != NULL;
+	c->source = m && m->source ? m->source : m && m->fallback ? NULL : source_by_name(b, att);
+	if (c->source)
+		c->value = value_expression(b, c->source, att, &c->text_value);
+	c->always = m && m->sync ? strcmp(m->sync, "always") == 0 : c->source && strcmp(c->source, "email") == 0;
+	c->guard = m && m->guard;
+	get_type_category_preferred(getBaseType(att->atttypid), &category, &preferred);
+
+	if (m && m->fallback)
+	{
+		c->fallback = m->fallback;
+		c->fill = category == TYPCATEGORY_STRING
+			? psprintf("%s::pg_catalog.text", quote_literal_cstr(m->fallback))
+			: psprintf("%s::%s", quote_literal_cstr(m->fallback),
+					   format_type_extended(att->atttypid, att->atttypmod,
+											FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		c->fill_is_stable = true;
+	}
+	else
+		c->fill = column_default(b->profiles, att, &c->fill_is_stable);
+
+	if (m && m->has_allow && c->value)
+	{
+		int			n = list_length(m->allow);
+		char	  **items = palloc(sizeof(char *) * n);
+		char	   *list;
+
+		for (int i = 0; i < n; i++)
+			items[i] = list_nth(m->allow, i);
+		list = quote_literal_cstr(OidOutputFunctionCall(F_ARRAY_OUT, asy_db_text_array(items, n)));
+		c->has_allow = true;
+		c->refused = psprintf("(%1$s) IS NOT NULL AND (%1$s)::pg_catalog.text <> ALL (%2$s::pg_catalog.text[])", c->value, list);
+		if (c->text_value)
+			c->text_value = psprintf("(CASE WHEN %1$s = ANY (%2$s::pg_catalog.text[]) THEN %1$s END)", c->text_value, list);
+		c->value = psprintf("(CASE WHEN (%1$s)::pg_catalog.text = ANY (%2$s::pg_catalog.text[]) THEN %1$s END)", c->value, list);
+	}
+	return c;
+}
+
+static AttrNumber
+relation_natts(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	AttrNumber	natts;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+	ReleaseSysCache(tuple);
+	return natts;
+}
+
+void
+asy_columns_resolve_profiles(AsyBinding *b, List *mappings)
+{
+	AttrNumber	natts = relation_natts(b->profiles);
+
+	b->uses[ASY_USER_ID] = true;
+	b->uses[ASY_EMAIL] = b->source_expr[ASY_EMAIL] != NULL;
+	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
+	{
+		HeapTuple	tuple = SearchSysCacheCopy2(ATTNUM, ObjectIdGetDatum(b->profiles), Int16GetDatum(attnum));
+		Form_pg_attribute att = HeapTupleIsValid(tuple) ? (Form_pg_attribute) GETSTRUCT(tuple) : NULL;
+		const char *name;
+		AsyMapping *m = NULL;
+		AsyColumn  *c;
+		ListCell   *lc;
+
+		if (att == NULL || att->attisdropped)
+			continue;
+		name = NameStr(att->attname);
+		if (strcmp(name, "created_at") == 0 && att->atttypid == TIMESTAMPTZOID)
+			b->created_at = pstrdup(name);
+		if (b->key && strcmp(name, b->key) == 0)
+		{
+			char		category;
+			bool		preferred;
+
+			get_type_category_preferred(getBaseType(att->atttypid), &category, &preferred);
+			b->key_attnum = att->attnum;
+			b->key_is_text = category == TYPCATEGORY_STRING;
+			b->key_is_nullable = !att->attnotnull;
+			if (b->key_is_text)
+				b->uses[ASY_SUBJECT] = true;
+			continue;
+		}
+		foreach(lc, mappings)
+			if (strcmp(((AsyMapping *) lfirst(lc))->column, name) == 0)
+				m = lfirst(lc);
+		if (att->attgenerated != '\0' || (att->attidentity != '\0' && m == NULL))
+			continue;
+		c = resolve_column(b, att, m);
+		if (c->source && strcmp(c->source, "email") == 0 && c->value && b->email == NULL)
+			b->email = c->name;
+		if (c->value || (m && m->fallback) || c->guard)
+			b->columns = lappend(b->columns, c);
+	}
+}

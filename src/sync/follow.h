@@ -1,0 +1,35 @@
+/*
+ * follow.h
+ *	  Profiles follow users: what a sign-up, a change and a deletion mean.
+ *
+ * All of it in the mode of the binding. In safe mode nothing that goes wrong
+ * with a profile reaches the statement on the users table: it is bisected,
+ * quarantined and logged; what cannot be logged is a WARNING. In strict mode
+ * the profile's own error is the statement's.
+ *
+ * Callers have switched to the extension's owner and connected to SPI.
+ */
+#ifndef AUTHSYNC_FOLLOW_H
+#define AUTHSYNC_FOLLOW_H
+
+#include "utils/uuid.h"
+
+#include "sync/profile.h"
+
+extern void asy_follow_created(AsyBinding *b, AsyUsers *users);
+
+/* A user whose row changed in a column that matters; changed: attnums of users. */
+typedef struct AsyChange
+{
+	pg_uuid_t	user_id;
+	Bitmapset  *changed;
+} AsyChange;
+
+extern void asy_follow_updated(AsyBinding *b, AsyChange *changes, int n);
+
+extern void asy_follow_deleted(AsyBinding *b, const Datum *ids, int n);
+
+/* While probing, a profile that fails stops the statement whatever the mode. */
+extern bool asy_follow_probing;
+
+#endif

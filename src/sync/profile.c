@@ -1,0 +1,574 @@
+/*
+ * profile.c
+ *	  Users read as arrays, and their profiles written by one statement a set.
+ *
+ * Each attempt is a subtransaction; where one fails it is halved until the bad
+ * row is alone (k bad rows of n cost about k log n attempts). The statement
+ * runs as the owner of profiles in a security-restricted context: whatever
+ * hangs on that table (triggers, defaults, policies) runs with the rights of
+ * the one who owns it. In such a context nothing may be left for the end of
+ * the transaction, so deferrable constraints of profiles are made immediate
+ * around it, by the extension's owner, who needs no right on the schema.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "sync/profile.h"
+
+bool		asy_profile_writing = false;
+
+/* The saved plans of a binding; they go with its memory. */
+typedef enum PlanKind
+{
+	PLAN_BY_IDS,
+	PLAN_HELD,
+	PLAN_NEW_ROWS,
+	PLAN_INSERT,
+	PLAN_INSERT_HASHED,
+	PLAN_UPDATE_ALWAYS,
+	PLAN_UPDATE_ALL,
+	PLAN_EXISTING,
+	PLAN_LINKABLE,
+	PLAN_ALONE,
+	PLAN_LINK,
+	PLAN_REFUSED,
+	NPLANS
+} PlanKind;
+
+typedef struct AsyStatements
+{
+	SPIPlanPtr	plan[NPLANS];
+	bool		known_empty[NPLANS];	/* there is no such statement for this binding */
+	MemoryContextCallback free;
+} AsyStatements;
+
+static void
+free_plans(void *arg)
+{
+	AsyStatements *s = arg;
+
+	for (int i = 0; i < NPLANS; i++)
+		if (s->plan[i])
+			SPI_freeplan(s->plan[i]);
+}
+
+/* The parameters of a writing statement: one array type a field in use. */
+static int
+array_types(const AsyBinding *b, Oid *types)
+{
+	int			n = 0;
+
+	for (int f = 0; f < ASY_NFIELDS; f++)
+		if (b->uses[f])
+			types[n++] = get_array_type(asy_field_type[f]);
+	return n;
+}
+
+/* The e-mails of $1 that exactly one user has: $1 text[]. */
+static char *
+sql_alone(const AsyBinding *b)
+{
+	return psprintf("SELECT s.position FROM pg_catalog.unnest($1) WITH ORDINALITY AS s(email, position)"
+					" WHERE (SELECT pg_catalog.count(*) FROM (SELECT FROM %s AS u WHERE pg_catalog.lower(%s) = pg_catalog.lower(s.email) LIMIT 2) AS x) = 1",
+					b->users_name, b->source_expr[ASY_EMAIL]);
+}
+
+static char *
+plan_text(AsyBinding *b, PlanKind kind)
+{
+	switch (kind)
+	{
+		case PLAN_BY_IDS:
+		case PLAN_HELD:
+			return asy_sql_source(b, psprintf("%s AS u WHERE u.%s = ANY ($1) ORDER BY u.%s%s", b->users_name,
+											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name),
+											  kind == PLAN_HELD ? " FOR KEY SHARE SKIP LOCKED" : ""));
+		case PLAN_NEW_ROWS:
+			return asy_sql_source(b, "new_users AS u");
+		case PLAN_INSERT:
+			return asy_sql_insert(b, false);
+		case PLAN_INSERT_HASHED:
+			return asy_sql_insert(b, true);
+		case PLAN_UPDATE_ALWAYS:
+			return asy_sql_update(b, ASY_UPDATE_ALWAYS);
+		case PLAN_UPDATE_ALL:
+			return asy_sql_update(b, ASY_UPDATE_ALL);
+		case PLAN_EXISTING:
+			return asy_sql_existing(b);
+		case PLAN_LINKABLE:
+			return asy_sql_linkable(b);
+		case PLAN_ALONE:
+			return b->source_expr[ASY_EMAIL] ? sql_alone(b) : NULL;
+		case PLAN_LINK:
+			return asy_sql_link(b);
+		case PLAN_REFUSED:
+			return asy_sql_refused(b);
+		case NPLANS:
+			break;
+	}
+	return NULL;
+}
+
+/* The saved plan, prepared at first use by the identity that runs it; NULL: none for this binding. */
+static SPIPlanPtr
+plan_of(AsyBinding *b, PlanKind kind)
+{
+	AsyStatements *s = b->statements;
+	Oid			types[ASY_NFIELDS];
+	int			n;
+	char	   *sql;
+	SPIPlanPtr	plan;
+
+	if (s == NULL)
+	{
+		s = MemoryContextAllocZero(b->context, sizeof(AsyStatements));
+		s->free.func = free_plans;
+		s->free.arg = s;
+		MemoryContextRegisterResetCallback(b->context, &s->free);
+		b->statements = s;
+	}
+	if (s->plan[kind] || s->known_empty[kind])
+		return s->plan[kind];
+
+	sql = plan_text(b, kind);
+	if (sql == NULL)
+	{
+		s->known_empty[kind] = true;
+		return NULL;
+	}
+	if (kind == PLAN_BY_IDS || kind == PLAN_HELD)
+		types[0] = get_array_type(UUIDOID), n = 1;
+	else if (kind == PLAN_ALONE)
+		types[0] = TEXTARRAYOID, n = 1;
+	else if (kind == PLAN_NEW_ROWS)
+		n = 0;
+	else
+		n = array_types(b, types);
+	plan = SPI_prepare(sql, n, types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s for: %s", SPI_result_code_string(SPI_result), sql);
+	SPI_keepplan(plan);
+	s->plan[kind] = plan;
+	return plan;
+}
+
+static uint64
+execute(SPIPlanPtr plan, Datum *values)
+{
+	int			rc = SPI_execute_plan(plan, values, NULL, false, 0);
+
+	if (rc < 0)
+		elog(ERROR, "SPI returned %s", SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+/* ---- reading users ---- */
+
+static AsyUsers *
+users_from_result(AsyBinding *b)
+{
+	AsyUsers   *users = palloc0(sizeof(AsyUsers));
+	int			n = (int) SPI_processed;
+	int			room = Max(n, 1);
+	int			col = 0;
+
+	users->n = n;
+	for (int f = 0; f < ASY_NFIELDS; f++)
+		if (b->uses[f])
+		{
+			int16		typlen;
+			bool		typbyval;
+
+			col++;
+			get_typlenbyval(asy_field_type[f], &typlen, &typbyval);
+			users->value[f] = palloc(sizeof(Datum) * room);
+			users->isnull[f] = palloc(sizeof(bool) * room);
+			for (int i = 0; i < n; i++)
+			{
+				Datum		value = asy_db_value(i, col, &users->isnull[f][i]);
+
+				users->value[f][i] = users->isnull[f][i] ? (Datum) 0 : datumCopy(value, typbyval, typlen);
+			}
+		}
+	users->owes = palloc(sizeof(bool) * room);
+	users->gone = palloc(sizeof(bool) * room);
+	for (int i = 0; i < n; i++)
+	{
+		users->owes[i] = asy_db_bool(i, col + 1);
+		users->gone[i] = asy_db_bool(i, col + 2);
+	}
+	users->outcome = palloc0(sizeof(AsyOutcome) * room);
+	users->failure = palloc0(sizeof(AsyFailure *) * room);
+	users->hash = palloc0(sizeof(char *) * room);
+	return users;
+}
+
+static Datum
+array_of(Oid type, Datum *values, bool *nulls, int n)
+{
+	int			dims[1] = {n};
+	int			lbs[1] = {1};
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+
+	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
+	return PointerGetDatum(construct_md_array(values, nulls, n ? 1 : 0, dims, lbs, type, typlen, typbyval, typalign));
+}
+
+static AsyUsers *
+users_of(AsyBinding *b, PlanKind plan, const Datum *ids, int n)
+{
+	Datum		values[1];
+
+	values[0] = array_of(UUIDOID, (Datum *) ids, NULL, n);
+	execute(plan_of(b, plan), values);
+	return users_from_result(b);
+}
+
+AsyUsers *
+asy_users_by_ids(AsyBinding *b, const Datum *ids, int n)
+{
+	return users_of(b, PLAN_BY_IDS, ids, n);
+}
+
+AsyUsers *
+asy_users_held(AsyBinding *b, const Datum *ids, int n)
+{
+	return users_of(b, PLAN_HELD, ids, n);
+}
+
+AsyUsers *
+asy_users_from_new_rows(AsyBinding *b)
+{
+	execute(plan_of(b, PLAN_NEW_ROWS), NULL);
+	return users_from_result(b);
+}
+
+/* ---- one attempt ---- */
+
+typedef struct Attempt
+{
+	AsyBinding *b;
+	AsyUsers   *users;
+	const int  *pick;
+	int			n;
+	AsyWrite	how;
+	AsyFailure *gave_up;		/* the lock wait that spent the budget */
+} Attempt;
+
+static void
+parameters(const Attempt *a, Datum *params)
+{
+	int			p = 0;
+	Datum	   *values = palloc(sizeof(Datum) * a->n);
+	bool	   *nulls = palloc(sizeof(bool) * a->n);
+
+	for (int f = 0; f < ASY_NFIELDS; f++)
+		if (a->b->uses[f])
+		{
+			for (int i = 0; i < a->n; i++)
+			{
+				values[i] = a->users->value[f][a->pick[i]];
+				nulls[i] = a->users->isnull[f][a->pick[i]];
+			}
+			params[p++] = array_of(asy_field_type[f], values, nulls, a->n);
+		}
+	pfree(values);
+	pfree(nulls);
+}
+
+typedef struct KeyedPick
+{
+	char	   *key;
+	int			user;
+} KeyedPick;
+
+static int
+by_key(const void *x, const void *y)
+{
+	return strcmp(((const KeyedPick *) x)->key, ((const KeyedPick *) y)->key);
+}
+
+/* The users' keys as text, sorted, to find whom a RETURNING row is about. */
+static KeyedPick *
+keyed_picks(const Attempt *a)
+{
+	KeyedPick  *keyed = palloc(sizeof(KeyedPick) * a->n);
+
+	for (int i = 0; i < a->n; i++)
+	{
+		keyed[i].user = a->pick[i];
+		keyed[i].key = a->b->key_is_text
+			? TextDatumGetCString(a->users->value[ASY_SUBJECT][a->pick[i]])
+			: asy_db_uuid_text(asy_user_id(a->users, a->pick[i]));
+	}
+	qsort(keyed, a->n, sizeof(KeyedPick), by_key);
+	return keyed;
+}
+
+/* Marks those whom the last result names in its first column. */
+static void
+mark_returned(const Attempt *a, KeyedPick *keyed, AsyOutcome outcome, bool with_hash)
+{
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		KeyedPick	wanted = {.key = asy_db_text(r, 1)};
+		KeyedPick  *found = wanted.key ? bsearch(&wanted, keyed, a->n, sizeof(KeyedPick), by_key) : NULL;
+
+		if (found == NULL)
+			continue;			/* a trigger of the table gave the row another key */
+		a->users->outcome[found->user] = outcome;
+		if (with_hash)
+			a->users->hash[found->user] = asy_db_text(r, 2);
+	}
+}
+
+/* Profiles without a key that belong to one of these users, and to nobody else, take his id. */
+static void
+link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_owner)
+{
+	AsyBinding *b = a->b;
+	SPIPlanPtr	linkable = plan_of(b, PLAN_LINKABLE);
+	Attempt		some = *a;
+	int		   *pick;
+	Datum	   *emails;
+	Datum		param;
+	int			n;
+	AsyIdentity saved;
+
+	if (linkable == NULL || execute(linkable, params) == 0)
+		return;
+	n = (int) SPI_processed;
+	pick = palloc(sizeof(int) * n);
+	emails = palloc(sizeof(Datum) * n);
+	for (int i = 0; i < n; i++)
+	{
+		pick[i] = a->pick[asy_db_int64(i, 1) - 1];
+		emails[i] = a->users->value[ASY_EMAIL][pick[i]];
+	}
+
+	/* Only the extension's owner may look at all users. */
+	param = array_of(TEXTOID, emails, NULL, n);
+	asy_db_become(&saved, extension_owner, true);
+	execute(plan_of(b, PLAN_ALONE), &param);
+	asy_db_restore(&saved);
+
+	some.n = (int) SPI_processed;
+	for (int i = 0; i < some.n; i++)
+		pick[i] = pick[asy_db_int64(i, 1) - 1];
+	some.pick = pick;
+	if (some.n > 0)
+	{
+		Datum		some_params[ASY_NFIELDS];
+
+		parameters(&some, some_params);
+		execute(plan_of(b, PLAN_LINK), some_params);
+		mark_returned(a, keyed, ASY_LINKED, false);
+	}
+}
+
+static void
+insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
+{
+	KeyedPick  *keyed = keyed_picks(a);
+	bool		with_hash = a->how.kind == ASY_WRITE_INSERT_HASHED;
+	int			made = 0;
+
+	link_profiles(a, params, keyed, extension_owner);
+	execute(plan_of(a->b, with_hash ? PLAN_INSERT_HASHED : PLAN_INSERT), params);
+	mark_returned(a, keyed, ASY_CREATED, with_hash);
+
+	for (int i = 0; i < a->n; i++)
+		if (a->users->outcome[a->pick[i]] != ASY_UNTOUCHED)
+			made++;
+	if (made == a->n)
+		return;
+	execute(plan_of(a->b, PLAN_EXISTING), params);
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		AsyOutcome *outcome = &a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]];
+
+		if (*outcome == ASY_UNTOUCHED)
+			*outcome = ASY_EXISTS;
+	}
+
+	/* Neither made nor there: a BEFORE trigger of profiles returned NULL. */
+	for (int i = 0; i < a->n; i++)
+		if (a->users->outcome[a->pick[i]] == ASY_UNTOUCHED)
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+					 errmsg("a trigger of %s discarded the new profile", a->b->profiles_name),
+					 errhint("Look at its BEFORE INSERT triggers.")));
+}
+
+static void
+update_existing(const Attempt *a, Datum *params)
+{
+	SPIPlanPtr	plan = plan_of(a->b, a->how.kind == ASY_WRITE_ALL ? PLAN_UPDATE_ALL : PLAN_UPDATE_ALWAYS);
+
+	if (plan == NULL)
+		return;
+	execute(plan, params);
+	mark_returned(a, keyed_picks(a), ASY_UPDATED, false);
+}
+
+static void
+set_constraints(List *statements)
+{
+	ListCell   *lc;
+
+	foreach(lc, statements)
+		asy_db_exec(lfirst(lc));
+}
+
+/*
+ * Making a constraint immediate fires what the transaction had left for its
+ * end, so it is not done for users who have their profile already.
+ */
+static void
+leave_out_existing(Attempt *a)
+{
+	AsyIdentity saved;
+	Datum		params[ASY_NFIELDS];
+	int		   *pick = palloc(sizeof(int) * a->n);
+	int			n = 0;
+
+	parameters(a, params);
+	asy_db_become(&saved, a->b->profiles_owner, true);
+	asy_db_bound_lock_waits(a->how.lock_budget_ms);
+	execute(plan_of(a->b, PLAN_EXISTING), params);
+	for (uint64 r = 0; r < SPI_processed; r++)
+		a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]] = ASY_EXISTS;
+	asy_db_restore(&saved);
+
+	for (int i = 0; i < a->n; i++)
+		if (a->users->outcome[a->pick[i]] != ASY_EXISTS)
+			pick[n++] = a->pick[i];
+	a->pick = pick;
+	a->n = n;
+}
+
+static void
+attempt(void *arg)
+{
+	Attempt    *a = arg;
+	AsyIdentity saved;
+	Datum		params[ASY_NFIELDS];
+	bool		inserts = a->how.kind == ASY_WRITE_INSERT || a->how.kind == ASY_WRITE_INSERT_HASHED;
+	bool		was_writing = asy_profile_writing;
+
+	for (int i = 0; i < a->n; i++)
+		a->users->outcome[a->pick[i]] = ASY_UNTOUCHED;
+	if (inserts && a->b->deferrable)
+		leave_out_existing(a);
+	if (a->n == 0)
+		return;
+	parameters(a, params);
+
+	set_constraints(a->b->deferrable);
+	asy_db_become(&saved, a->b->profiles_owner, true);
+	asy_db_bound_lock_waits(a->how.lock_budget_ms);
+	PG_TRY();
+	{
+		asy_profile_writing = true;
+		if (inserts)
+			insert_missing(a, params, saved.user);
+		else
+			update_existing(a, params);
+	}
+	PG_FINALLY();
+	{
+		asy_profile_writing = was_writing;
+	}
+	PG_END_TRY();
+	asy_db_restore(&saved);
+	set_constraints(a->b->deferrable_back);
+}
+
+/* ---- bisecting ---- */
+
+static void
+mark_failed(Attempt *a, AsyFailure *failure)
+{
+	for (int i = 0; i < a->n; i++)
+	{
+		a->users->outcome[a->pick[i]] = ASY_FAILED;
+		a->users->failure[a->pick[i]] = failure;
+	}
+}
+
+/* Rows earlier in the order of pick are written before later ones, whatever is halved. */
+static void
+bisect(Attempt *whole, const int *pick, int n)
+{
+	Attempt		a = *whole;
+	AsyFailure *failure;
+
+	a.pick = pick;
+	a.n = n;
+	if (whole->gave_up == NULL)
+	{
+		failure = asy_db_try(attempt, &a);
+		if (failure == NULL)
+			return;
+		a.pick = pick;
+		a.n = n;
+		if (failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && whole->how.lock_budget_ms > 0)
+			whole->gave_up = failure;
+		else if (n > 1)
+		{
+			CHECK_FOR_INTERRUPTS();
+			bisect(whole, pick, n / 2);
+			bisect(whole, pick + n / 2, n - n / 2);
+			return;
+		}
+	}
+	else
+		failure = whole->gave_up;
+	mark_failed(&a, failure);
+}
+
+void
+asy_profile_write(AsyBinding *b, AsyUsers *users, const int *pick, int n, AsyWrite how)
+{
+	Attempt		whole = {.b = b, .users = users, .pick = pick, .n = n, .how = how};
+
+	if (n == 0)
+		return;
+	if (how.catch)
+		bisect(&whole, pick, n);
+	else
+		attempt(&whole);
+}
+
+List *
+asy_profile_refusals(AsyBinding *b, AsyUsers *users, const int *pick, int n)
+{
+	Attempt		a = {.b = b, .users = users, .pick = pick, .n = n};
+	SPIPlanPtr	plan = plan_of(b, PLAN_REFUSED);
+	Datum		params[ASY_NFIELDS];
+	List	   *result = NIL;
+
+	if (plan == NULL || n == 0)
+		return NIL;
+	parameters(&a, params);
+	execute(plan, params);
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		AsyRefusal *refusal = palloc(sizeof(AsyRefusal));
+
+		refusal->position = pick[asy_db_int64(r, 1) - 1];
+		refusal->column = asy_db_text(r, 2);
+		result = lappend(result, refusal);
+	}
+	return result;
+}

@@ -1,0 +1,161 @@
+/*
+ * record.c
+ *	  What is written down of users and profiles: events and quarantine.
+ *
+ * An event never carries what a person typed: the failure's SQLSTATE,
+ * constraint and column, not its message. The message stands in quarantine,
+ * which only operators and readers see, and goes when the row is mended.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+
+#include "ground/retry.h"
+#include "sync/record.h"
+
+AsyEvents *
+asy_events_new(void)
+{
+	return palloc0(sizeof(AsyEvents));
+}
+
+void
+asy_events_add(AsyEvents *e, Datum user_id, const char *type, const char *details)
+{
+	if (e->n == e->room)
+	{
+		e->room = Max(8, e->room * 2);
+#define GROW(field) e->field = e->field ? repalloc(e->field, sizeof(*e->field) * e->room) : palloc(sizeof(*e->field) * e->room)
+		GROW(user_id);
+		GROW(type);
+		GROW(subject);
+		GROW(details);
+#undef GROW
+	}
+	e->user_id[e->n] = user_id;
+	e->type[e->n] = (char *) type;
+	e->subject[e->n] = asy_db_uuid_text(user_id);
+	e->details[e->n] = details ? (char *) details : "{}";
+	e->n++;
+}
+
+char *
+asy_failure_json(const AsyFailure *failure)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"sqlstate\": \"%s\"", asy_sqlstate_text(failure->sqlerrcode));
+	if (failure->constraint)
+	{
+		appendStringInfoString(&json, ", \"constraint\": ");
+		escape_json(&json, failure->constraint);
+	}
+	if (failure->column)
+	{
+		appendStringInfoString(&json, ", \"column\": ");
+		escape_json(&json, failure->column);
+	}
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}
+
+static Datum
+uuid_array(const Datum *ids, int n)
+{
+	return PointerGetDatum(construct_array((Datum *) ids, n, UUIDOID, 16, false, TYPALIGN_CHAR));
+}
+
+void
+asy_events_write(AsyBinding *b, const AsyEvents *e)
+{
+	Oid			types[] = {get_array_type(UUIDOID), TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[4];
+
+	if (e->n == 0)
+		return;
+	values[0] = uuid_array(e->user_id, e->n);
+	values[1] = asy_db_text_array(e->type, e->n);
+	values[2] = asy_db_text_array(e->subject, e->n);
+	values[3] = asy_db_text_array(e->details, e->n);
+	asy_db_run(psprintf("INSERT INTO %s.user_events (user_id, event_type, subject, details)"
+						" SELECT e.user_id, e.type, e.subject, e.details::pg_catalog.jsonb FROM ROWS FROM"
+						" (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4))"
+						" AS e(user_id, type, subject, details)", b->face),
+			   false, 4, types, values, NULL);
+}
+
+bool
+asy_event_is_reserved(const char *type)
+{
+	static const char *const reserved[] = {
+		"auth_user_created", "auth_user_updated", "auth_user_deleted",
+		"profile_bootstrap_ok", "profile_bootstrap_error", "profile_backfilled",
+		"profile_updated", "profile_removed", "profile_value_refused",
+		"provider_user_created", "provider_user_updated", "provider_user_deleted", "provider_user_written",
+		"signup_compensated", "plan_applied", "webhook_received", "poll_failed"
+	};
+
+	for (size_t i = 0; i < lengthof(reserved); i++)
+		if (strcmp(type, reserved[i]) == 0)
+			return true;
+	return false;
+}
+
+void
+asy_quarantine_put(AsyBinding *b, const AsyUsers *users)
+{
+	Oid			types[] = {get_array_type(UUIDOID), TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTOID};
+	Datum		values[7];
+	Datum	   *ids = palloc(sizeof(Datum) * Max(users->n, 1));
+	char	  **text[4];
+	int			n = 0;
+
+	for (size_t i = 0; i < lengthof(text); i++)
+		text[i] = palloc(sizeof(char *) * Max(users->n, 1));
+	for (int i = 0; i < users->n; i++)
+		if (users->outcome[i] == ASY_FAILED)
+		{
+			AsyFailure *f = users->failure[i];
+
+			ids[n] = asy_user_id(users, i);
+			text[0][n] = asy_sqlstate_text(f->sqlerrcode);
+			text[1][n] = f->constraint;
+			text[2][n] = f->column;
+			text[3][n] = f->message;
+			n++;
+		}
+	if (n == 0)
+		return;
+	values[0] = uuid_array(ids, n);
+	for (size_t i = 0; i < lengthof(text); i++)
+		values[i + 1] = asy_db_text_array(text[i], n);
+	values[5] = CStringGetTextDatum(b->profiles_name);
+	values[6] = CStringGetTextDatum(ASY_RETRY_WAITS);
+	asy_db_run("INSERT INTO authsync.quarantine_rows AS q (user_id, target, sqlstate, constraint_name, column_name, message, next_retry)"
+			   " SELECT f.user_id, $6, f.sqlstate, f.constraint_name, f.column_name, f.message,"
+			   "        pg_catalog.now() + ($7::pg_catalog.interval[])[1]"
+			   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5))"
+			   "   AS f(user_id, sqlstate, constraint_name, column_name, message) ORDER BY f.user_id"
+			   " ON CONFLICT (user_id) DO UPDATE SET target = EXCLUDED.target, sqlstate = EXCLUDED.sqlstate,"
+			   "   constraint_name = EXCLUDED.constraint_name, column_name = EXCLUDED.column_name, message = EXCLUDED.message,"
+			   "   attempts = q.attempts + 1,"
+			   "   next_retry = pg_catalog.now() + ($7::pg_catalog.interval[])[LEAST(q.attempts + 1, pg_catalog.cardinality($7::pg_catalog.interval[]))]",
+			   false, 7, types, values, NULL);
+}
+
+void
+asy_quarantine_release(const Datum *ids, int n)
+{
+	Oid			types[] = {get_array_type(UUIDOID)};
+	Datum		values[1];
+
+	if (n == 0)
+		return;
+	values[0] = uuid_array(ids, n);
+	asy_db_run("DELETE FROM authsync.quarantine_rows AS q WHERE q.user_id = ANY ($1)", false, 1, types, values, NULL);
+}

@@ -1,0 +1,43 @@
+/*
+ * statement.h
+ *	  The SQL that a binding stands for: pure text, built in one place so that
+ *	  views, counts, trigger and backfill cannot disagree on a definition.
+ *
+ * Aliases in the fragments: u is a row of users, p one of profiles, s a row
+ * of the arrays that a writing statement takes. All names are qualified.
+ */
+#ifndef AUTHSYNC_STATEMENT_H
+#define AUTHSYNC_STATEMENT_H
+
+#include "sync/binding.h"
+
+/* Predicates. NULL profiles are taken for an empty table. */
+extern char *asy_sql_has_profile(const AsyBinding *b);		/* over u */
+extern char *asy_sql_has_user(const AsyBinding *b);			/* over p */
+extern char *asy_sql_email_differs(const AsyBinding *b);	/* over u, p: the definition of email_mismatch */
+extern char *asy_sql_joined(const AsyBinding *b);			/* "users AS u JOIN profiles AS p ON ..." */
+extern char *asy_sql_profile_user_id(const AsyBinding *b);	/* over p: uuid */
+extern char *asy_sql_missing(const AsyBinding *b);			/* "FROM users AS u WHERE owes and has none" */
+
+/* Queries. */
+extern char *asy_sql_signups(const AsyBinding *b);		/* the rows of signup_audit_summary */
+extern char *asy_sql_mismatch(const AsyBinding *b, bool unhealthy_only);	/* the rows of auth_profile_mismatch */
+
+/* SELECT of every field in use, then owes and gone; from is "name AS u" and what follows. */
+extern char *asy_sql_source(const AsyBinding *b, const char *from);
+
+/* Writing statements: $1.. are the arrays of the fields in use, in order. */
+extern char *asy_sql_insert(const AsyBinding *b, bool with_hash);
+extern char *asy_sql_linkable(const AsyBinding *b);	/* positions of users for whom a profile without key waits; NULL: cannot be */
+extern char *asy_sql_link(const AsyBinding *b);
+typedef enum AsyUpdateKind
+{
+	ASY_UPDATE_ALWAYS,			/* columns kept equal */
+	ASY_UPDATE_ALL				/* every column: the user was made in this transaction */
+} AsyUpdateKind;
+extern char *asy_sql_update(const AsyBinding *b, AsyUpdateKind kind);	/* NULL: nothing to keep equal */
+extern char *asy_sql_existing(const AsyBinding *b);		/* $1 uuid[]: positions of those that have a profile */
+extern char *asy_sql_refused(const AsyBinding *b);		/* NULL: no column has allow */
+extern char *asy_sql_differing(const AsyBinding *b);	/* "FROM ... WHERE": users whose profile differs in a column kept equal */
+
+#endif
