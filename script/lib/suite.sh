@@ -4,8 +4,6 @@
 # file, one for every assertion of TAP and pgTAP, and one for a runner that died.
 set -euo pipefail
 
-# shellcheck source=packages.sh
-. script/lib/packages.sh
 # shellcheck source=cluster.sh
 . script/lib/cluster.sh
 

@@ -53,7 +53,7 @@ my %new = map { $_ => slurp_file("$fixture/$_.sql") =~ s/^CREATE OR REPLACE /CRE
 my $fresh = $script;
 $fresh = edit($fresh, qr/(?<=\n)CREATE TABLE authsync\.quarantine_rows \(\n/, "CREATE TABLE authsync.quarantine_rows (\n$new{column}");
 $fresh = edit($fresh, qr/(?<=\n)CREATE VIEW authsync\.quarantine AS\n.*?;\n/s, $new{view});
-$fresh = edit($fresh, qr/(?<=\n)CREATE FUNCTION authsync\.is_alive\(.*?\$\$;\n/s, "$new{body}$new{function}");
+$fresh = edit($fresh, qr/(?<=\n)CREATE FUNCTION authsync\.is_running\(.*?\$\$;\n/s, "$new{body}$new{function}");
 
 write_file('authsync.control', edit($control, qr/(?<=default_version = ')[^']+/, '0.2'));
 write_file('authsync--0.1.sql', $script);
@@ -140,11 +140,11 @@ for my $file (glob("$tree/sql/released/authsync--*.sql"))
 
 my $i = 0;
 for my $mistake (
-	[ 'a REVOKE', qr/^REVOKE ALL ON FUNCTION \@extschema\@.*?;\n/ms, qr/^\+ right routine quarantined_rows\(\): PUBLIC: EXECUTE/m ],
+	[ 'the closing of rights', qr/^SELECT authsync\.close_rights\(\);\n/m, qr/^\+ right routine quarantined_rows\(\): PUBLIC: EXECUTE/m ],
 	[ 'a COMMENT', qr/^COMMENT ON FUNCTION .*?;\n/ms, qr/^- comment public\.quarantined_rows\(\)/m ],
 	[ 'a column', qr/^ALTER TABLE .*?ADD COLUMN.*?;\n/ms, undef ],
 	[ 'a default', qr/ DEFAULT 'authsync'/, undef ],
-	[ 'a changed body', qr/^CREATE OR REPLACE FUNCTION authsync\.is_alive.*?\$\$;\n/ms, qr/^- routine authsync\.is_alive/m ],
+	[ 'a changed body', qr/^CREATE OR REPLACE FUNCTION authsync\.is_running.*?\$\$;\n/ms, qr/^- routine authsync\.is_running/m ],
 	[ 'a changed view', qr/^CREATE OR REPLACE VIEW .*?;\n/ms, qr/^- (?:column authsync\.quarantine\.noticed_by|rule _RETURN on authsync\.quarantine)/m ],
 	[ 'a search_path', qr/ SET search_path = pg_catalog, pg_temp/, qr/^- routine quarantined_rows/m ],
 	[ 'a constraint', qr/^ALTER TABLE .*?ADD CONSTRAINT.*?;\n/ms, qr/^- constraint authsync\.quarantine_rows\.quarantine_rows_noticed_by_check/m ])
