@@ -69,10 +69,4 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define ASY_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
-/* 16: server functions reach SQL though symbols are hidden by default (089480c077) */
-#if PG_VERSION_NUM < 160000
-#undef PGDLLEXPORT
-#define PGDLLEXPORT __attribute__((visibility("default")))
-#endif
-
 #endif

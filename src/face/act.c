@@ -183,6 +183,7 @@ do_all(FunctionCallInfo fcinfo, AsyJobKind kind, const char *verb)
 	AsyJob		job = {.kind = kind};
 	TimestampTz last_notice = GetCurrentTimestamp();
 	Datum		result;
+	int64		remaining;
 	int			batch;
 
 	if (PG_ARGISNULL(0))
@@ -225,9 +226,9 @@ do_all(FunctionCallInfo fcinfo, AsyJobKind kind, const char *verb)
 			ereport(NOTICE, (errmsg("%s: " INT64_FORMAT " of " INT64_FORMAT " users", verb, Min(from + batch, job.n), job.n)));
 		}
 	}
-	asy_job_end(&job, asy_job_count(b, kind));
-	CommandCounterIncrement();
-	result = SPI_datumTransfer(result_of(&job, asy_job_count(b, kind)), false, -1);
+	remaining = asy_job_count(b, kind);
+	asy_job_end(&job, remaining);
+	result = SPI_datumTransfer(result_of(&job, remaining), false, -1);
 	SPI_finish();
 	return result;
 }

@@ -314,7 +314,7 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 	if (!steps->dry_run)
 	{
 		report_columns(steps, changed);
-		b = asy_binding_get();
+		b = asy_binding_require();
 		asy_attach_views(b);
 		if (!asy_attach_triggers(b, steps))
 		{
@@ -459,6 +459,16 @@ attach(void *arg)
 	bind(&a->ext, &a->w, &a->before, &a->steps);
 }
 
+/* An extension's script runs with NOTICEs off; what we have to say is for the one who called. */
+static void
+speak_up(void)
+{
+	const char *of_session = GetConfigOptionResetString("client_min_messages");
+
+	if (strcmp(GetConfigOption("client_min_messages", false, false), "warning") == 0 && strcmp(of_session, "warning") != 0)
+		(void) set_config_option("client_min_messages", "notice", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 /*
  * attach(): the end of CREATE EXTENSION. What is there is bound; what is not
  * is said, and left to setup(). Nothing here can fail the installation.
@@ -472,6 +482,7 @@ authsync_attach(PG_FUNCTION_ARGS)
 	if (!asy_db_extension(&a.ext))
 		elog(ERROR, "extension authsync does not exist");
 	SPI_connect();
+	speak_up();
 	a.before = a.w = stored();
 	a.w.users = relation_called("auth", "users");
 	a.w.profiles = look_for_profiles(&a.ext);

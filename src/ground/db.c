@@ -123,24 +123,50 @@ asy_db_try(void (*work) (void *arg), void *arg)
 	return failure;
 }
 
+/* SPI comes back in a context of its own; our callers stay in theirs. */
+static uint64
+done(int rc, MemoryContext context)
+{
+	MemoryContextSwitchTo(context);
+	if (rc < 0)
+		elog(ERROR, "SPI returned %s", SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
 uint64
 asy_db_run(const char *sql, bool read_only, int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	int			rc = SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0);
+	MemoryContext context = CurrentMemoryContext;
 
-	if (rc < 0)
-		elog(ERROR, "SPI returned %s for: %s", SPI_result_code_string(rc), sql);
-	return SPI_processed;
+	return done(SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0), context);
 }
 
 uint64
 asy_db_exec(const char *sql)
 {
-	int			rc = SPI_execute(sql, false, 0);
+	MemoryContext context = CurrentMemoryContext;
 
-	if (rc < 0)
-		elog(ERROR, "SPI returned %s for: %s", SPI_result_code_string(rc), sql);
-	return SPI_processed;
+	return done(SPI_execute(sql, false, 0), context);
+}
+
+SPIPlanPtr
+asy_db_prepare(const char *sql, int nargs, Oid *types)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
+
+	MemoryContextSwitchTo(context);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI could not prepare: %s", SPI_result_code_string(SPI_result));
+	return plan;
+}
+
+uint64
+asy_db_run_plan(SPIPlanPtr plan, Datum *values)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	return done(SPI_execute_plan(plan, values, NULL, false, 0), context);
 }
 
 uint64

@@ -59,6 +59,10 @@ extern uint64 asy_db_run(const char *sql, bool read_only, int nargs, Oid *types,
 extern uint64 asy_db_exec(const char *sql);
 extern uint64 asy_db_query(const char *sql);
 
+/* A plan that stays until SPI_freeplan; and its run. */
+extern SPIPlanPtr asy_db_prepare(const char *sql, int nargs, Oid *types);
+extern uint64 asy_db_run_plan(SPIPlanPtr plan, Datum *values);
+
 /* Column col (from 1) of row row (from 0) of the last result. */
 extern Datum asy_db_value(uint64 row, int col, bool *isnull);
 extern char *asy_db_text(uint64 row, int col);		/* NULL if null */

@@ -44,7 +44,7 @@ asy_job_count(AsyBinding *b, AsyJobKind kind)
 {
 	const char *id;
 
-	asy_db_query(psprintf("SELECT pg_catalog.count(*) %s", from_todo(b, kind, &id)));
+	asy_db_exec(psprintf("SELECT pg_catalog.count(*) %s", from_todo(b, kind, &id)));
 	return asy_db_int64(0, 1);
 }
 
@@ -54,7 +54,7 @@ asy_job_list(AsyBinding *b, AsyJob *job)
 	const char *id = NULL;
 	char	   *from = from_todo(b, job->kind, &id);
 
-	job->n = (int64) asy_db_query(psprintf("SELECT %s %s ORDER BY 1", id, from));
+	job->n = (int64) asy_db_exec(psprintf("SELECT %s %s ORDER BY 1", id, from));
 	job->ids = palloc_extended(sizeof(Datum) * Max(job->n, 1), MCXT_ALLOC_HUGE);
 	for (int64 i = 0; i < job->n; i++)
 	{

@@ -19,6 +19,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "sync/binding.h"
@@ -227,9 +228,14 @@ asy_binding_get(void)
 	context = AllocSetContextCreate(TopTransactionContext, "authsync binding", ALLOCSET_DEFAULT_SIZES);
 	asy_db_become(&saved, ext.owner, false);
 	SPI_connect();
+
+	/* What this transaction has just changed is to be seen, whatever snapshot our caller reads with. */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	old = MemoryContextSwitchTo(context);
 	b = build(&ext, context);
 	MemoryContextSwitchTo(old);
+	PopActiveSnapshot();
 	SPI_finish();
 	asy_db_restore(&saved);
 

@@ -243,7 +243,7 @@ asy_columns_resolve_users(AsyBinding *b)
 static char *
 text_result(const char *sql, int nargs, Oid *types, Datum *values)
 {
-	if (asy_db_run(sql, true, nargs, types, values, NULL) == 0)
+	if (asy_db_run(sql, false, nargs, types, values, NULL) == 0)
 		return NULL;
 	return asy_db_text(0, 1);
 }

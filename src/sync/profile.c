@@ -125,7 +125,6 @@ plan_of(AsyBinding *b, PlanKind kind)
 	Oid			types[ASY_NFIELDS];
 	int			n;
 	char	   *sql;
-	SPIPlanPtr	plan;
 
 	if (s == NULL)
 	{
@@ -152,22 +151,8 @@ plan_of(AsyBinding *b, PlanKind kind)
 		n = 0;
 	else
 		n = array_types(b, types);
-	plan = SPI_prepare(sql, n, types);
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s for: %s", SPI_result_code_string(SPI_result), sql);
-	SPI_keepplan(plan);
-	s->plan[kind] = plan;
-	return plan;
-}
-
-static uint64
-execute(SPIPlanPtr plan, Datum *values)
-{
-	int			rc = SPI_execute_plan(plan, values, NULL, false, 0);
-
-	if (rc < 0)
-		elog(ERROR, "SPI returned %s", SPI_result_code_string(rc));
-	return SPI_processed;
+	s->plan[kind] = asy_db_prepare(sql, n, types);
+	return s->plan[kind];
 }
 
 /* ---- reading users ---- */
@@ -230,7 +215,7 @@ users_of(AsyBinding *b, PlanKind plan, const Datum *ids, int n)
 	Datum		values[1];
 
 	values[0] = array_of(UUIDOID, (Datum *) ids, NULL, n);
-	execute(plan_of(b, plan), values);
+	asy_db_run_plan(plan_of(b, plan), values);
 	return users_from_result(b);
 }
 
@@ -249,7 +234,7 @@ asy_users_held(AsyBinding *b, const Datum *ids, int n)
 AsyUsers *
 asy_users_from_new_rows(AsyBinding *b)
 {
-	execute(plan_of(b, PLAN_NEW_ROWS), NULL);
+	asy_db_run_plan(plan_of(b, PLAN_NEW_ROWS), NULL);
 	return users_from_result(b);
 }
 
@@ -345,7 +330,7 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 	int			n;
 	AsyIdentity saved;
 
-	if (linkable == NULL || execute(linkable, params) == 0)
+	if (linkable == NULL || asy_db_run_plan(linkable, params) == 0)
 		return;
 	n = (int) SPI_processed;
 	pick = palloc(sizeof(int) * n);
@@ -359,7 +344,7 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 	/* Only the extension's owner may look at all users. */
 	param = array_of(TEXTOID, emails, NULL, n);
 	asy_db_become(&saved, extension_owner, true);
-	execute(plan_of(b, PLAN_ALONE), &param);
+	asy_db_run_plan(plan_of(b, PLAN_ALONE), &param);
 	asy_db_restore(&saved);
 
 	some.n = (int) SPI_processed;
@@ -371,7 +356,7 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 		Datum		some_params[ASY_NFIELDS];
 
 		parameters(&some, some_params);
-		execute(plan_of(b, PLAN_LINK), some_params);
+		asy_db_run_plan(plan_of(b, PLAN_LINK), some_params);
 		mark_returned(a, keyed, ASY_LINKED, false);
 	}
 }
@@ -384,7 +369,7 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 	int			made = 0;
 
 	link_profiles(a, params, keyed, extension_owner);
-	execute(plan_of(a->b, with_hash ? PLAN_INSERT_HASHED : PLAN_INSERT), params);
+	asy_db_run_plan(plan_of(a->b, with_hash ? PLAN_INSERT_HASHED : PLAN_INSERT), params);
 	mark_returned(a, keyed, ASY_CREATED, with_hash);
 
 	for (int i = 0; i < a->n; i++)
@@ -392,7 +377,7 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 			made++;
 	if (made == a->n)
 		return;
-	execute(plan_of(a->b, PLAN_EXISTING), params);
+	asy_db_run_plan(plan_of(a->b, PLAN_EXISTING), params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 	{
 		AsyOutcome *outcome = &a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]];
@@ -417,7 +402,7 @@ update_existing(const Attempt *a, Datum *params)
 
 	if (plan == NULL)
 		return;
-	execute(plan, params);
+	asy_db_run_plan(plan, params);
 	mark_returned(a, keyed_picks(a), ASY_UPDATED, false);
 }
 
@@ -445,7 +430,7 @@ leave_out_existing(Attempt *a)
 	parameters(a, params);
 	asy_db_become(&saved, a->b->profiles_owner, true);
 	asy_db_bound_lock_waits(a->how.lock_budget_ms);
-	execute(plan_of(a->b, PLAN_EXISTING), params);
+	asy_db_run_plan(plan_of(a->b, PLAN_EXISTING), params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 		a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]] = ASY_EXISTS;
 	asy_db_restore(&saved);
@@ -561,7 +546,7 @@ asy_profile_refusals(AsyBinding *b, AsyUsers *users, const int *pick, int n)
 	if (plan == NULL || n == 0)
 		return NIL;
 	parameters(&a, params);
-	execute(plan, params);
+	asy_db_run_plan(plan, params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 	{
 		AsyRefusal *refusal = palloc(sizeof(AsyRefusal));
