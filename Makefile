@@ -22,7 +22,7 @@ DATA        = $(wildcard sql/upgrade/*--*--*.sql) $(filter-out sql/released/auth
 SCRIPTS     = bin/authsync
 OBJS        = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 # The server's headers are not ours to mend: as system headers they raise no warnings.
-PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -I$(srcdir)/src -DAUTHSYNC_VERSION='"$(EXTVERSION)"' -MMD -MP -fvisibility=hidden
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -I$(srcdir)/src -DAUTHSYNC_VERSION='"$(EXTVERSION)"' -MMD -MP
 DEPFILES    = $(OBJS:.o=.d)
 
 REGRESS       = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
@@ -42,3 +42,6 @@ authsync--$(EXTVERSION).sql: $(SQL_PARTS) authsync.control
 .PHONY: help
 help: # list the targets
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+# Flags live here.
+$(OBJS): Makefile
