@@ -62,6 +62,11 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define asy_class_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
 #endif
 
+/* 18: noreturn stands before the declaration (28f04984f0) */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* 18: the module can say its name and version (9324c8c580) */
 #if PG_VERSION_NUM >= 180000
 #define ASY_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "authsync", .version = AUTHSYNC_VERSION)

@@ -8,6 +8,8 @@
 
 #include "utils/elog.h"
 
+#include "compat.h"
+
 /* All strings live in the context that was current when it was made. */
 typedef struct AsyFailure
 {
@@ -29,7 +31,7 @@ extern AsyFailure *asy_failure_from(const ErrorData *edata);
 extern AsyFailure *asy_failure_make(int sqlerrcode, const char *message);
 
 /* Raises the failure as an error with its own SQLSTATE. */
-extern void asy_failure_throw(const AsyFailure *failure) pg_attribute_noreturn();
+pg_noreturn extern void asy_failure_throw(const AsyFailure *failure);
 
 /*
  * Errors that must go on whatever the mode: a cancelled statement, a server
@@ -38,15 +40,15 @@ extern void asy_failure_throw(const AsyFailure *failure) pg_attribute_noreturn()
 extern bool asy_error_must_go_on(const ErrorData *edata);
 
 /* 22004: an argument that may not be NULL. */
-extern void asy_error_null(const char *argument) pg_attribute_noreturn();
+pg_noreturn extern void asy_error_null(const char *argument);
 
 /* 22023 unless lo <= value <= hi. */
 extern void asy_check_range(const char *argument, int64 value, int64 lo, int64 hi);
 
 /* 55000: no users table is bound, or it is gone (detail may be NULL). */
-extern void asy_error_unbound(const char *detail) pg_attribute_noreturn();
+pg_noreturn extern void asy_error_unbound(const char *detail);
 
 /* 42704: there is no such user. */
-extern void asy_error_no_user(const char *user_id) pg_attribute_noreturn();
+pg_noreturn extern void asy_error_no_user(const char *user_id);
 
 #endif
