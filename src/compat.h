@@ -62,6 +62,22 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define asy_class_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
 #endif
 
+/* 16: one setting can be looked up (3057465acf) */
+#include "utils/guc_tables.h"
+#if PG_VERSION_NUM < 160000
+static inline struct config_generic *
+find_option(const char *name, bool create_placeholders, bool skip_errors, int elevel)
+{
+	(void) create_placeholders;
+	(void) skip_errors;
+	(void) elevel;
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+		if (strcmp(get_guc_variables()[i]->name, name) == 0)
+			return get_guc_variables()[i];
+	return NULL;
+}
+#endif
+
 /* 18: noreturn stands before the declaration (28f04984f0) */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))

@@ -463,9 +463,10 @@ attach(void *arg)
 static void
 speak_up(void)
 {
-	const char *of_session = GetConfigOptionResetString("client_min_messages");
+	struct config_generic *setting = find_option("client_min_messages", false, true, LOG);
 
-	if (strcmp(GetConfigOption("client_min_messages", false, false), "warning") == 0 && strcmp(of_session, "warning") != 0)
+	/* Only where the script turned them off; not where the caller had done so, as a dump does. */
+	if (setting && setting->stack && setting->stack->state == GUC_SAVE && setting->stack->prior.val.enumval < WARNING)
 		(void) set_config_option("client_min_messages", "notice", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 

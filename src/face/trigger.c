@@ -231,8 +231,10 @@ authsync_handle_updated_user(PG_FUNCTION_ARGS)
 	if (work.b == NULL || work.b->users != RelationGetRelid(t->tg_relation))
 		return PointerGetDatum(NULL);	/* the trigger at the statement's end says so */
 
+	/* A user who is deleted once more, at another time, was deleted before. */
 	while ((att = bms_next_member(work.b->watched, att)) >= 0)
-		if (attribute_changed(desc, t->tg_trigtuple, t->tg_newtuple, att))
+		if (attribute_changed(desc, t->tg_trigtuple, t->tg_newtuple, att) &&
+			!(att == work.b->gone_attnum && !heap_attisnull(t->tg_trigtuple, att, desc) && !heap_attisnull(t->tg_newtuple, att, desc)))
 			changed = bms_add_member(changed, att);
 	if (changed)
 	{

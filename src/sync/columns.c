@@ -185,6 +185,7 @@ asy_columns_resolve_users(AsyBinding *b)
 		{
 			b->users_key = get_attnum(b->users, ids[i]);
 			b->users_key_name = pstrdup(ids[i]);
+			b->watched = bms_add_member(b->watched, b->users_key);
 			b->source_expr[ASY_USER_ID] = psprintf("u.%s", quote_identifier(ids[i]));
 			b->source_expr[ASY_SUBJECT] = psprintf("u.%s::pg_catalog.text", quote_identifier(ids[i]));
 		}
