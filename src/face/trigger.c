@@ -82,12 +82,21 @@ run(void *arg)
 }
 
 /*
+ * A trigger of profiles may write to the users in turn. A new user made there
+ * is followed at once, to this depth; a change waits until the profile that
+ * is being written stands (follow_deferred), or the two would go round and round.
+ */
+#define DEPTH_MAX 4
+
+static int	depth = 0;
+
+/*
  * Runs the work for the users table's trigger. Unless the mode is strict
  * nothing gets out of here but what must (a cancel, a shutdown, a doomed
  * serializable transaction).
  */
 static void
-follow(Work *work)
+follow_once(Work *work)
 {
 	AsyFailure *failure = NULL;
 
@@ -121,6 +130,31 @@ follow(Work *work)
 				 errhint("The users are safe; SELECT * FROM authsync.lint() says what is wrong.")));
 }
 
+static void
+follow(Work *work)
+{
+	if (depth >= DEPTH_MAX)
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("authsync does not follow users that are made by profiles that are made by users, any deeper"),
+				 errhint("Look at the triggers of the profiles; SELECT backfill_all_missing_profiles() shows who is missing.")));
+		return;
+	}
+	PG_TRY();
+	{
+		depth++;
+		follow_once(work);
+	}
+	PG_FINALLY();
+	{
+		depth--;
+	}
+	PG_END_TRY();
+}
+
+static void follow_deferred(TriggerData *trigger);
+
 /* ---- INSERT ---- */
 
 static bool
@@ -147,7 +181,10 @@ authsync_handle_new_user(PG_FUNCTION_ARGS)
 	.run = created};
 
 	if (asy_guc_enabled)
+	{
 		follow(&work);
+		follow_deferred(work.trigger);
+	}
 	return PointerGetDatum(NULL);
 }
 
@@ -156,7 +193,7 @@ authsync_handle_new_user(PG_FUNCTION_ARGS)
 /* Changes waiting for the end of their statement; in TopTransactionContext. */
 typedef struct Pending
 {
-	SubTransactionId sub;
+	SubTransactionId sub;		/* whose statement; InvalidSubTransactionId: deferred */
 	AsyChange	change;
 } Pending;
 
@@ -258,18 +295,15 @@ updated(Work *work)
 	asy_follow_updated(work->b, work->changes, work->n);
 }
 
-Datum
-authsync_handle_updated_users(PG_FUNCTION_ARGS)
+/* Takes the changes of that subtransaction (an outer one's statement may still be running) and follows them. */
+static void
+follow_pending(TriggerData *trigger, SubTransactionId sub)
 {
-	Work		work = {.trigger = called_as(fcinfo, is_after_update_statement, "AFTER UPDATE FOR EACH STATEMENT"), .run = updated};
-	SubTransactionId sub;
+	Work		work = {.trigger = trigger, .run = updated};
 	int			left = 0;
 
-	if (!asy_guc_enabled || npending == 0)
-		return PointerGetDatum(NULL);
-
-	/* Ours are those of this subtransaction: an outer one's statement may still be running. */
-	sub = GetCurrentSubTransactionId();
+	if (npending == 0)
+		return;
 	work.changes = palloc_extended(sizeof(AsyChange) * npending, MCXT_ALLOC_HUGE);
 	for (int i = 0; i < npending; i++)
 		if (pending[i].sub == sub)
@@ -279,6 +313,37 @@ authsync_handle_updated_users(PG_FUNCTION_ARGS)
 	npending = left;
 	if (work.n > 0)
 		follow(&work);
+}
+
+/* What our own writing has changed in turn, once: what that changes again is left to resync_profiles(). */
+static void
+follow_deferred(TriggerData *trigger)
+{
+	if (depth > 0)
+		return;
+	follow_pending(trigger, InvalidSubTransactionId);
+	for (int i = npending - 1; i >= 0; i--)
+		if (pending[i].sub == InvalidSubTransactionId)
+			pending[i] = pending[--npending];
+}
+
+Datum
+authsync_handle_updated_users(PG_FUNCTION_ARGS)
+{
+	TriggerData *t = called_as(fcinfo, is_after_update_statement, "AFTER UPDATE FOR EACH STATEMENT");
+	SubTransactionId sub = GetCurrentSubTransactionId();
+
+	if (!asy_guc_enabled || npending == 0)
+		return PointerGetDatum(NULL);
+	if (asy_profile_writing)
+	{
+		for (int i = 0; i < npending; i++)
+			if (pending[i].sub == sub)
+				pending[i].sub = InvalidSubTransactionId;
+		return PointerGetDatum(NULL);
+	}
+	follow_pending(t, sub);
+	follow_deferred(t);
 	return PointerGetDatum(NULL);
 }
 
