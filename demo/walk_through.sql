@@ -116,4 +116,5 @@ SELECT count(*) AS in_quarantine FROM authsync.quarantine;
 
 \echo '14. What else deserves a look in this database, each with the line that mends it.'
 \echo
-SELECT severity, check_name, object FROM authsync.lint() WHERE severity <> 'info';
+\x on
+SELECT severity, check_name, object, hint FROM authsync.lint() WHERE severity <> 'info';
