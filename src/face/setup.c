@@ -471,8 +471,9 @@ speak_up(void)
 }
 
 /*
- * attach(): the end of CREATE EXTENSION. What is there is bound; what is not
- * is said, and left to setup(). Nothing here can fail the installation.
+ * attach(): the end of CREATE EXTENSION, and of every update. What is there is
+ * bound; what is not is said, and left to setup(). Nothing here can fail the
+ * installation. What is bound already stays so.
  */
 Datum
 authsync_attach(PG_FUNCTION_ARGS)
@@ -485,6 +486,12 @@ authsync_attach(PG_FUNCTION_ARGS)
 	SPI_connect();
 	speak_up();
 	a.before = a.w = stored();
+	if (!a.before.is_new)
+	{
+		asy_attach_views(asy_binding_get());	/* the end of an update: it has put the shipped bodies back */
+		SPI_finish();
+		PG_RETURN_VOID();
+	}
 	a.w.users = relation_called("auth", "users");
 	a.w.profiles = look_for_profiles(&a.ext);
 	if (!OidIsValid(a.w.users) || !OidIsValid(a.w.profiles))

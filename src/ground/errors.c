@@ -110,5 +110,5 @@ asy_error_no_user(const char *user_id)
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("user \"%s\" does not exist", user_id),
 			 errdetail("The bound users table has no row with that id."),
-			 errhint("SELECT * FROM %s shows what is known of an id.", "get_user_signup_events(id)")));
+			 errhint("SELECT * FROM get_user_signup_events('%s'); shows what is known of that id.", user_id)));
 }

@@ -211,6 +211,10 @@ asy_columns_resolve_users(AsyBinding *b)
 	b->source_expr[ASY_CREATED_AT] = users_column(b, "created_at", TIMESTAMPTZOID);
 	b->source_expr[ASY_ACCOUNT_TYPE] = "NULL::pg_catalog.text";
 
+	/* Always asked for, also while the profiles are not there. */
+	b->uses[ASY_USER_ID] = true;
+	b->uses[ASY_EMAIL] = b->source_expr[ASY_EMAIL] != NULL;
+
 	/* Who owes a profile; an old schema may lack any of these columns. */
 	initStringInfo(&owes);
 	appendStringInfoString(&owes, "(true");
@@ -494,8 +498,6 @@ asy_columns_resolve_profiles(AsyBinding *b, List *mappings)
 {
 	AttrNumber	natts = relation_natts(b->profiles);
 
-	b->uses[ASY_USER_ID] = true;
-	b->uses[ASY_EMAIL] = b->source_expr[ASY_EMAIL] != NULL;
 	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
 	{
 		HeapTuple	tuple = SearchSysCacheCopy2(ATTNUM, ObjectIdGetDatum(b->profiles), Int16GetDatum(attnum));
