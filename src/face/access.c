@@ -132,7 +132,7 @@ needs(Missing *m, Oid relid, const char *const columns[])
 		if (get_attnum(relid, columns[i]) != InvalidAttrNumber)
 			appendStringInfo(&list, "%s%s", list.len ? ", " : "", quote_literal_cstr(columns[i]));
 	appendStringInfo(&m->query,
-					 "%s SELECT %s AS object, pg_catalog.format('GRANT USAGE ON SCHEMA %%I TO %%I;', %s, %s) AS missing_grant"
+					 "%s SELECT pg_catalog.format('schema %%I', %s) AS object, pg_catalog.format('GRANT USAGE ON SCHEMA %%I TO %%I;', %s, %s) AS missing_grant"
 					 " WHERE NOT pg_catalog.has_schema_privilege(%s, %u, 'USAGE')"
 					 " UNION ALL SELECT %s, pg_catalog.format('GRANT SELECT (%%s) ON %%s TO %%I;', pg_catalog.string_agg(pg_catalog.quote_ident(c), ', '), %s, %s)"
 					 " FROM pg_catalog.unnest(ARRAY[%s]) AS c WHERE NOT pg_catalog.has_column_privilege(%s, %u, c, 'SELECT') HAVING pg_catalog.count(*) > 0"
@@ -141,7 +141,7 @@ needs(Missing *m, Oid relid, const char *const columns[])
 					 " WHERE k.oid = %u AND k.relrowsecurity AND NOT r.rolbypassrls AND NOT r.rolsuper"
 					 " AND (k.relforcerowsecurity OR NOT pg_catalog.pg_has_role(r.oid, k.relowner, 'USAGE'))",
 					 m->query.len ? " UNION ALL" : "",
-					 quote_literal_cstr(table), quote_literal_cstr(schema), role, role, get_rel_namespace(relid),
+					 quote_literal_cstr(schema), quote_literal_cstr(schema), role, role, get_rel_namespace(relid),
 					 quote_literal_cstr(table), quote_literal_cstr(table), role, list.data, role, relid,
 					 quote_literal_cstr(table), role, quote_literal_cstr(table), role, relid);
 }
