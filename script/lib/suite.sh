@@ -111,9 +111,8 @@ score_tap()	# NAME
 	score "$1" "$good" "$bad"
 	if [ "$bad" -gt 0 ]; then
 		echo "-------- $log"
-		grep -nE -A 14 '^not ok' "$log" | head -n 120 || true
-		echo "…"
-		tail -n 25 "$log"
+		grep -E -A 8 '^not ok' "$log" | grep -v '^ok ' | head -n 200 || true
+		grep -vE '^(ok |not ok |#)' "$log" | tail -n 25
 		echo "--------"
 	fi
 }
@@ -279,8 +278,10 @@ for name in "${tap[@]}"; do
 	mkdir -p "$TESTDIR" "$TESTLOGDIR"
 	run "t/$name" 300 prove --verbose -I "$pgxs/test/perl" -I "$tree/test/t" "test/t/$name.pl"
 	score_tap "t/$name"
+	# What a test says of its failures goes to its own log, and the server's to another.
 	if [ "${culprits[*]: -1}" = "t/$name" ]; then
-		find "$TESTDIR" \( -name '*.log' -o -name 'regress_log_*' \) -exec tail -n 40 {} +
+		find "$TESTDIR" -name 'regress_log_*' -exec grep -hE -A 40 '#   Failed test' {} + | head -n 200 || true
+		find "$TESTDIR" -name '*.log' -exec tail -n 40 {} +
 	else
 		rm -rf "$TESTDIR"
 	fi

@@ -19,6 +19,29 @@ $node->safe_psql('app', q{
 
 my $i = 100;
 
+# What psql prints, the error included
+sub answer
+{
+	my ($rc, $out, $err) = $node->psql('app', shift);
+	return "$out$err";
+}
+
+# The views answer; or, where a column is gone that they name, lint() says what to do,
+# and that helps.
+sub views_follow
+{
+	my $statuses = q{SELECT string_agg(DISTINCT status, ' ') FROM auth_profile_mismatch};
+	my $signups = 'SELECT count(*) > 0 FROM signup_audit_summary';
+	if (answer($statuses) ne 'healthy' || answer($signups) ne 't')
+	{
+		like($node->safe_psql('app', q{SELECT hint FROM authsync.lint() WHERE severity = 'error'}), qr/authsync\.setup\(\)/, '  lint() says how to mend the views');
+		$node->safe_psql('app', 'SELECT * FROM authsync.setup()');
+	}
+	is(answer($statuses), 'healthy', '  the view answers');
+	is(answer($signups), 't', '  and the audit view');
+	is($node->safe_psql('app', q{SELECT status, count FROM verify_profile_completeness() WHERE status <> 'PASS'}), '', '  and the functions');
+}
+
 # As GoTrue: its role, its search_path, each statement a transaction of its own.
 sub migrates
 {
@@ -35,8 +58,7 @@ sub migrates
 		"UPDATE users SET last_sign_in_at = now() WHERE id = '" . uid(1) . "'; UPDATE users SET email = 'moved$i\@example.test' WHERE id = '" . uid(1) . "'");
 	is($err, '', '  a login and a new e-mail too');
 	is($node->safe_psql('app', "SELECT email FROM public.profiles WHERE id = '" . uid(1) . "'"), "moved$i\@example.test", '  which the profile follows');
-	is($node->safe_psql('app', q{SELECT string_agg(DISTINCT status, ' ') FROM auth_profile_mismatch}), 'healthy', '  the view answers');
-	like($node->safe_psql('app', 'SELECT count(*) FROM signup_audit_summary'), qr/^[1-9]/, '  and the audit view');
+	views_follow();
 }
 
 sub lint

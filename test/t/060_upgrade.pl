@@ -140,14 +140,14 @@ for my $file (glob("$tree/sql/released/authsync--*.sql"))
 
 my $i = 0;
 for my $mistake (
-	[ 'the closing of rights', qr/^SELECT authsync\.close_rights\(\);\n/m, qr/^\+ right routine quarantined_rows\(\): PUBLIC: EXECUTE/m ],
+	[ 'the closing of rights', qr/^SELECT authsync\.close_rights\(\);\n/m, qr/^\+ right routine public\.quarantined_rows\(\): PUBLIC: EXECUTE/m ],
 	[ 'a COMMENT', qr/^COMMENT ON FUNCTION .*?;\n/ms, qr/^- comment public\.quarantined_rows\(\)/m ],
-	[ 'a column', qr/^ALTER TABLE .*?ADD COLUMN.*?;\n/ms, undef ],
+	[ 'a column', qr/^ALTER TABLE [^;]*ADD COLUMN[^;]*;\n/m, undef ],
 	[ 'a default', qr/ DEFAULT 'authsync'/, undef ],
 	[ 'a changed body', qr/^CREATE OR REPLACE FUNCTION authsync\.is_running.*?\$\$;\n/ms, qr/^- routine authsync\.is_running/m ],
 	[ 'a changed view', qr/^CREATE OR REPLACE VIEW .*?;\n/ms, qr/^- (?:column authsync\.quarantine\.noticed_by|rule _RETURN on authsync\.quarantine)/m ],
-	[ 'a search_path', qr/ SET search_path = pg_catalog, pg_temp/, qr/^- routine quarantined_rows/m ],
-	[ 'a constraint', qr/^ALTER TABLE .*?ADD CONSTRAINT.*?;\n/ms, qr/^- constraint authsync\.quarantine_rows\.quarantine_rows_noticed_by_check/m ])
+	[ 'a search_path', qr/ SET search_path = pg_catalog, pg_temp/, qr/^- routine authsync\.is_running/m ],
+	[ 'a constraint', qr/^ALTER TABLE [^;]*ADD CONSTRAINT[^;]*;\n/m, qr/^- constraint authsync\.quarantine_rows\.quarantine_rows_noticed_by_check/m ])
 {
 	my ($what, $place, $seen) = @$mistake;
 	my $spoiled = $upgrade;
@@ -171,7 +171,7 @@ for my $mistake (
 write_file('authsync--0.1--0.2.sql', $upgrade);
 $node->safe_psql('restored', 'GRANT SELECT ON user_events TO anon; ALTER TABLE authsync.bindings DISABLE TRIGGER binding_changed; ALTER TABLE authsync.plans ALTER COLUMN counts DROP DEFAULT');
 my $diff = difference($snapshot, snapshot('restored'));
-like($diff, qr/^\+ right relation user_events: anon: SELECT/m, 'a GRANT by hand is noticed');
+like($diff, qr/^\+ right relation public\.user_events: anon: SELECT/m, 'a GRANT by hand is noticed');
 like($diff, qr/^\+ trigger binding_changed on authsync\.bindings: .*enabled D/m, 'a disabled trigger, too');
 like($diff, qr/^- column authsync\.plans\.counts: /m, 'a lost default, too');
 

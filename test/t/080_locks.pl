@@ -37,7 +37,7 @@ sub against_lock
 		my $took = time - $began;
 		$slowest = $took if $took > $slowest;
 		$signed++;
-		sleep 0.005;
+		sleep 0.01;
 		$run->{h}->pump_nb;
 	}
 	my $status = finish_psql($run);
@@ -63,7 +63,7 @@ cmp_ok($r->{slowest}, '<', 0.5, "no sign-up queued up behind it (the slowest of 
 cmp_ok($r->{signed}, '>', 20, 'they went on all the time');
 is(triggers('created'), 0, 'no trigger yet');
 is($node->safe_psql('created', q{SELECT count(*) FROM auth_profile_mismatch WHERE status = 'auth_only'}), 51 + $r->{signed}, 'the view answers all the same');
-like($node->safe_psql('created', q{SELECT string_agg(severity || ' ' || check_name || ' ' || coalesce(hint, ''), E'\n') FROM authsync.lint() WHERE severity <> 'info'}), qr/authsync\.setup\(\)/, 'and lint() knows what is missing');
+like($node->safe_psql('created', q{SELECT string_agg(concat_ws(' ', severity, check_name, detail, hint), E'\n') FROM authsync.lint() WHERE severity <> 'info'}), qr/authsync\.setup\(\)/, 'and lint() knows what is missing');
 is(sqlstate($node, 'created', 'SELECT * FROM authsync.setup()'), '00000', 'setup() later');
 cmp_ok(triggers('created'), '>', 0, 'attaches the triggers');
 is(sign_up($node, 'created', 90), '', 'a sign-up');
@@ -107,7 +107,7 @@ is($node->safe_psql('created', q{SELECT count(*) FROM authsync.setup() WHERE act
 $node->safe_psql('created', q{SELECT * FROM authsync.setup(mode => 'off')});
 my $holder = $node->background_psql('created');
 $holder->query_safe('BEGIN; LOCK TABLE public.profiles IN ACCESS EXCLUSIVE MODE');
-my $run = start_psql($node, 'created', q{SET authsync.lock_timeout = '1s'; SELECT * FROM authsync.setup(mode => 'safe')});
+my $run = start_psql($node, 'created', q{SET authsync.lock_timeout = '1s'; SELECT * FROM authsync.setup(mode => 'safe')}, timeout => 15);
 is(finish_psql($run), 0, 'setup() does not fail at a lock on the profiles') or diag(${ $run->{err} });
 cmp_ok($run->{took}, '<', 5, "and gives up in time ($run->{took} s)");
 my $began = time;

@@ -118,27 +118,31 @@ sub sqlstate
 	return $err =~ /(?:ERROR|FATAL): +([0-9A-Z]{5})/ ? $1 : "no SQLSTATE: $err";
 }
 
-# psql in the background, told one statement
+# psql in the background, told some statements
 sub start_psql
 {
 	my ($node, $db, $sql, %opt) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/statements.sql';
+	append_to_file($file, $sql);
 	my ($out, $err) = ('', '');
 	my $run = { out => \$out, err => \$err, since => time };
 	$run->{h} = IPC::Run::start(
 		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', ($opt{role} ? ('-U', $opt{role}) : ()),
 			'-d', $node->connstr($db) . " application_name=" . ($opt{name} || 'background') ],
-		'<', \$sql, '>', \$out, '2>', \$err,
+		'<', $file, '>', \$out, '2>', \$err,
 		IPC::Run::timeout($opt{timeout} || $PostgreSQL::Test::Utils::timeout_default));
 	return $run;
 }
 
-# Waits for its end: exit status, and {took} seconds.
+# Waits for its end: exit status, and {took} seconds. One that does not end is killed.
 sub finish_psql
 {
 	my ($run) = @_;
-	$run->{h}->finish;
+	my $ended = eval { $run->{h}->finish; 1 };
 	$run->{took} = time - $run->{since};
-	return $run->{h}->full_result(0) >> 8;
+	return $run->{h}->full_result(0) >> 8 if $ended;
+	$run->{h}->kill_kill;
+	return 'does not end';
 }
 
 # The process that works for start_psql(name => …), once it is at work

@@ -95,12 +95,13 @@ facts (kind, name, fact) AS (
                   CASE WHEN x.is_grantable THEN ' with grant option' END, x.grantor::regrole)
       FROM acls AS a, aclexplode(a.acl) AS x
     UNION ALL
-    -- what pg_dump takes as given by the extension, and so does not repeat
+    -- What pg_dump takes as given by the extension, and so does not repeat. The owner's
+    -- own rights stand there or not, as default privileges had it at the time.
     SELECT 'initial right', i.identity,
            format('%s: %s', CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE x.grantee::regrole::text END, x.privilege_type)
       FROM pg_init_privs AS p JOIN members AS m ON (m.classid, m.objid) = (p.classoid, p.objoid),
            pg_identify_object(p.classoid, p.objoid, p.objsubid) AS i, aclexplode(p.initprivs) AS x
-     WHERE p.privtype = 'e'
+     WHERE p.privtype = 'e' AND x.grantee <> x.grantor
     UNION ALL
     SELECT 'routine', name, CASE prokind WHEN 'a' THEN 'aggregate' ELSE pg_get_functiondef(oid) END FROM routines
     UNION ALL
@@ -115,7 +116,9 @@ facts (kind, name, fact) AS (
            format('%s%s%s identity %s generated %s default %s statistics %s storage %s options %s',
                   format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN ' NOT NULL' END,
                   ' COLLATE ' || NULLIF(a.attcollation, t.typcollation)::regcollation, NULLIF(a.attidentity, ''), NULLIF(a.attgenerated, ''),
-                  pg_get_expr(d.adbin, d.adrelid), COALESCE(a.attstattarget, -1), a.attstorage, a.attoptions)
+                  pg_get_expr(d.adbin, d.adrelid), COALESCE(a.attstattarget, -1), a.attstorage,
+                  -- only what ALTER TABLE can set; a server may keep marks of its own there
+                  (SELECT string_agg(o, ' ' ORDER BY o) FROM unnest(a.attoptions) AS o WHERE o LIKE 'n\_distinct%'))
       FROM relations AS r
       JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
       JOIN pg_type AS t ON t.oid = a.atttypid
