@@ -20,10 +20,18 @@ CREATE OR REPLACE FUNCTION authsync.canonical(value text, type regtype, typmod i
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION authsync.canonical(text, regtype, integer) IS 'the value as the type writes it, or unchanged where the type does not take it';
 
-CREATE OR REPLACE FUNCTION authsync.whole(regclass) RETURNS boolean
-    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'authsync_whole'
+CREATE OR REPLACE FUNCTION authsync.signup_guard(VARIADIC tables regclass[])
+    RETURNS TABLE (audit_id uuid, user_id uuid, email text, action text, actor_id uuid, ip_address text, created_at timestamptz)
+    LANGUAGE c STABLE STRICT ROWS 1 AS 'MODULE_PATHNAME', 'authsync_guard_rows'
     SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION authsync.whole(regclass) IS 'true, or error 42501 where row security hides rows of the table from the caller';
+COMMENT ON FUNCTION authsync.signup_guard(regclass[]) IS 'no rows, or error 42501 where row security hides rows of a table from the caller';
+
+CREATE OR REPLACE FUNCTION authsync.mismatch_guard(VARIADIC tables regclass[])
+    RETURNS TABLE (user_id uuid, audit_email text, auth_email text, profile_email text, status text,
+                   signed_up_at timestamptz, user_created_at timestamptz, profile_created_at timestamptz)
+    LANGUAGE c STABLE STRICT ROWS 1 AS 'MODULE_PATHNAME', 'authsync_guard_rows'
+    SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.mismatch_guard(regclass[]) IS 'no rows, or error 42501 where row security hides rows of a table from the caller';
 
 CREATE OR REPLACE FUNCTION authsync.signup_rows()
     RETURNS TABLE (audit_id uuid, user_id uuid, email text, action text, actor_id uuid, ip_address text, created_at timestamptz)

@@ -45,7 +45,7 @@ authsync_signup_rows(PG_FUNCTION_ARGS)
 	AsyBinding *b = asy_binding_require();
 
 	SPI_connect();
-	return rows_of(fcinfo, asy_sql_signups(b), 0, NULL, NULL);
+	return rows_of(fcinfo, asy_sql_signup_view(b), 0, NULL, NULL);
 }
 
 Datum
@@ -54,7 +54,7 @@ authsync_mismatch_rows(PG_FUNCTION_ARGS)
 	AsyBinding *b = asy_binding_require();
 
 	SPI_connect();
-	return rows_of(fcinfo, asy_sql_mismatch(b, false), 0, NULL, NULL);
+	return rows_of(fcinfo, asy_sql_mismatch_view(b), 0, NULL, NULL);
 }
 
 /* ---- counts ---- */

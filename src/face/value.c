@@ -6,9 +6,11 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/fmgrprotos.h"
@@ -23,7 +25,7 @@ PG_FUNCTION_INFO_V1(authsync_to_uuid);
 PG_FUNCTION_INFO_V1(authsync_to_user_id);
 PG_FUNCTION_INFO_V1(authsync_clean_json);
 PG_FUNCTION_INFO_V1(authsync_canonical);
-PG_FUNCTION_INFO_V1(authsync_whole);
+PG_FUNCTION_INFO_V1(authsync_guard_rows);
 PG_FUNCTION_INFO_V1(authsync_uid);
 
 /* The form in which the auth server writes ids: 8-4-4-4-12 hex digits. */
@@ -200,22 +202,31 @@ authsync_canonical(PG_FUNCTION_ARGS)
 }
 
 /*
- * whole(regclass): true, or 42501 where row security would hide rows of the
- * table from the caller: a comparison over half the rows is wrong, not partial.
+ * signup_guard(regclass, ...), mismatch_guard(...): no rows, or 42501 where row
+ * security would hide rows of a table from the caller: a comparison over half
+ * the rows is wrong, not partial.
  */
 Datum
-authsync_whole(PG_FUNCTION_ARGS)
+authsync_guard_rows(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
+	Datum	   *tables;
+	int			n;
 
-	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("row security hides rows of %s from role \"%s\"", asy_db_relation_name(relid),
-						GetUserNameFromId(GetUserId(), false)),
-				 errdetail("A comparison that sees only some rows would call healthy users broken."),
-				 errhint("Use the functions, which look as the extension's owner: SELECT * FROM get_auth_profile_mismatches();")));
-	PG_RETURN_BOOL(true);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT, &tables, NULL, &n);
+	for (int i = 0; i < n; i++)
+	{
+		Oid			relid = DatumGetObjectId(tables[i]);
+
+		if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("row security hides rows of %s from role \"%s\"", asy_db_relation_name(relid),
+							GetUserNameFromId(GetUserId(), false)),
+					 errdetail("A comparison that sees only some rows would call healthy users broken."),
+					 errhint("Use the functions, which look as the extension's owner: SELECT * FROM get_auth_profile_mismatches();")));
+	}
+	InitMaterializedSRF(fcinfo, 0);
+	return (Datum) 0;
 }
 
 /* uid(): the subject of the request's claims as a uuid; NULL without, or if it is none. */

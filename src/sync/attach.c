@@ -267,8 +267,8 @@ view_bodies(AsyBinding *b, ViewBody *bodies)
 		" signed_up_at timestamptz, user_created_at timestamptz, profile_created_at timestamptz",
 		" SELECT * FROM authsync.mismatch_rows() ", NULL
 	};
-	bodies[0].text = bound ? asy_sql_signups(b) : pstrdup(bodies[0].shipped);
-	bodies[1].text = bound ? asy_sql_mismatch(b, false) : pstrdup(bodies[1].shipped);
+	bodies[0].text = bound ? asy_sql_signup_view(b) : pstrdup(bodies[0].shipped);
+	bodies[1].text = bound ? asy_sql_mismatch_view(b) : pstrdup(bodies[1].shipped);
 }
 
 static char *

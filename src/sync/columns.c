@@ -232,7 +232,7 @@ asy_columns_resolve_users(AsyBinding *b)
 	{
 		char	   *sso = users_column(b, "is_sso_user", BOOLOID);
 
-		appendStringInfo(&owes, " AND (pg_catalog.length(%s) OPERATOR(pg_catalog.>) 0 OR (true", b->source_expr[ASY_EMAIL]);
+		appendStringInfo(&owes, " AND (COALESCE(pg_catalog.length(%s), 0) OPERATOR(pg_catalog.>) 0 OR (true", b->source_expr[ASY_EMAIL]);
 		if (sso)
 			appendStringInfo(&owes, " AND %s IS NOT TRUE", sso);
 		if (am)

@@ -22,6 +22,8 @@ extern char *asy_sql_missing(const AsyBinding *b);			/* "FROM users AS u WHERE o
 /* Queries. */
 extern char *asy_sql_signups(const AsyBinding *b);		/* the rows of signup_audit_summary */
 extern char *asy_sql_mismatch(const AsyBinding *b, bool unhealthy_only);	/* the rows of auth_profile_mismatch */
+extern char *asy_sql_signup_view(const AsyBinding *b);	/* the same, refusing where row security hides rows */
+extern char *asy_sql_mismatch_view(const AsyBinding *b);
 
 /* SELECT of every field in use, then owes and gone; from is "name AS u" and what follows. */
 extern char *asy_sql_source(const AsyBinding *b, const char *from);
