@@ -9,9 +9,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/catalog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
@@ -23,6 +21,7 @@
 
 #include "compat.h"
 #include "sync/attach.h"
+#include "sync/bindable.h"
 #include "sync/columns.h"
 #include "sync/default_profiles.h"
 
@@ -48,125 +47,6 @@ relation_called(const char *schema, const char *name)
 	Oid			nsp = get_namespace_oid(schema, true);
 
 	return OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
-}
-
-/* ---- what may be bound, and by whom ---- */
-
-static bool
-is_extension_member(Oid relid)
-{
-	static const char sql[] =
-		"SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
-		" AND d.objid = $1 AND d.deptype = 'e'";
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(relid)};
-
-	return asy_db_run(sql, true, 1, types, values, NULL) > 0;
-}
-
-static void
-check_kind(Oid relid, const char *what)
-{
-	char		kind = get_rel_relkind(relid);
-	char	   *name = asy_db_relation_name(relid);
-	const char *why = NULL;
-	int			code = ERRCODE_WRONG_OBJECT_TYPE;
-
-	if (IsCatalogRelationOid(relid) || strncmp(name, "information_schema.", 19) == 0)
-		why = "It belongs to PostgreSQL itself.";
-	else if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
-		why = "A temporary table is gone when its session ends.";
-	else if (is_extension_member(relid))
-		why = "It is part of an extension.";
-	else if (kind == RELKIND_FOREIGN_TABLE)
-	{
-		why = "Foreign tables cannot be bound yet.";
-		code = ERRCODE_FEATURE_NOT_SUPPORTED;
-	}
-	else if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
-		why = "It is not a table.";
-	if (why)
-		ereport(ERROR,
-				(errcode(code),
-				 errmsg("%s cannot be the %s", name, what),
-				 errdetail("%s", why),
-				 errhint("Name an ordinary or partitioned table.")));
-}
-
-static void
-check_users(Oid relid, Oid caller)
-{
-	check_kind(relid, "users");
-	if (pg_class_aclcheck(relid, caller, ACL_SELECT) != ACLCHECK_OK ||
-		pg_class_aclcheck(relid, caller, ACL_TRIGGER) != ACLCHECK_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to make %s the users", asy_db_relation_name(relid)),
-				 errdetail("That needs SELECT and TRIGGER on the table."),
-				 errhint("GRANT SELECT, TRIGGER ON %s TO %s;", asy_db_relation_name(relid),
-						 quote_identifier(GetUserNameFromId(caller, false)))));
-	if (get_attnum(relid, "id") == InvalidAttrNumber && get_attnum(relid, "user_id") == InvalidAttrNumber)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("%s cannot be the users", asy_db_relation_name(relid)),
-				 errdetail("A users table has a column \"id\" (or \"user_id\") of type uuid."),
-				 errhint("Name the table of the auth server, such as auth.users.")));
-	if (!((get_attnum(relid, "id") && get_atttype(relid, get_attnum(relid, "id")) == UUIDOID) ||
-		  (get_attnum(relid, "user_id") && get_atttype(relid, get_attnum(relid, "user_id")) == UUIDOID)))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s cannot be the users", asy_db_relation_name(relid)),
-				 errdetail("Its id is not of type uuid."),
-				 errhint("Name the table of the auth server, such as auth.users.")));
-}
-
-static void
-check_profiles(Oid relid, Oid caller)
-{
-	check_kind(relid, "profiles");
-	if (!asy_class_ownercheck(relid, caller))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of table %s to make it the profiles", asy_db_relation_name(relid)),
-				 errdetail("authsync writes that table as its owner, so only its owner may hand it over."),
-				 errhint("Call authsync.setup() as the owner, or as a member of the owner.")));
-}
-
-static void
-check_columns(Oid profiles, List *mappings)
-{
-	ListCell   *lc;
-	int			keys = 0;
-
-	foreach(lc, mappings)
-	{
-		AsyMapping *m = lfirst(lc);
-		AttrNumber	att = get_attnum(profiles, m->column);
-
-		if (att == InvalidAttrNumber)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of %s does not exist", m->column, asy_db_relation_name(profiles)),
-					 errdetail("The mapping names it."),
-					 errhint("\\d %s", asy_db_relation_name(profiles))));
-		if (m->key && ++keys > 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("only one column can be the key"),
-					 errdetail("\"key\": true stands at more than one column."),
-					 errhint("Leave it at the column that holds the user's id.")));
-		if (m->key)
-		{
-			Oid			type = getBaseType(get_atttype(profiles, att));
-
-			if (type != UUIDOID && type != TEXTOID && type != VARCHAROID)
-				ereport(ERROR,
-						(errcode(ERRCODE_DATATYPE_MISMATCH),
-						 errmsg("column \"%s\" cannot be the key", m->column),
-						 errdetail("A key is of type uuid or text."),
-						 errhint("Name the column that holds the user's id.")));
-		}
-	}
 }
 
 /* ---- what is wanted ---- */
@@ -235,25 +115,117 @@ store(const Wanted *w)
 	return true;
 }
 
-static void
-report_columns(AsySteps *steps, bool changed)
+/* What the binding says of its columns: (name, description) pairs, the key first. */
+typedef struct Described
 {
-	AsyBinding *b = asy_binding_get();
+	char	   *name;
+	char	   *text;
+} Described;
+
+static List *
+describe_columns(const AsyBinding *b)
+{
+	List	   *result = NIL;
 	ListCell   *lc;
 
-	if (b == NULL)
-		return;
-	if (b->key)
-		asy_step(steps, "column", psprintf("%s.%s", b->profiles_name, quote_identifier(b->key)), changed ? "change" : NULL,
-				 b->key_is_arbiter ? "key: the user's id" : "key: the user's id; no unique index on it alone");
+	if (b == NULL || !b->key)
+		return NIL;
+	{
+		Described  *d = palloc(sizeof(Described));
+
+		d->name = pstrdup(b->key);
+		d->text = pstrdup(b->key_is_arbiter ? "key: the user's id" : "key: the user's id; no unique index on it alone");
+		result = lappend(result, d);
+	}
 	foreach(lc, b->columns)
 	{
 		AsyColumn  *c = lfirst(lc);
+		Described  *d = palloc(sizeof(Described));
 
-		asy_step(steps, "column", psprintf("%s.%s", b->profiles_name, quote_identifier(c->name)), changed ? "change" : NULL,
-				 psprintf("from %s%s%s%s", c->source ? c->source : "its default", c->always ? ", kept equal" : "",
-						  c->guard ? ", guarded" : "", c->by_hand ? "" : " (found by name)"));
+		d->name = pstrdup(c->name);
+		d->text = psprintf("from %s%s%s%s%s%s", c->source ? c->source : "its default",
+						   c->fallback ? psprintf(", else %s", c->fallback) : "", c->always ? ", kept equal" : "",
+						   c->has_allow ? ", only allowed values" : "", c->guard ? ", guarded" : "",
+						   c->by_hand ? "" : " (found by name)");
+		result = lappend(result, d);
 	}
+	return result;
+}
+
+static const Described *
+described(List *columns, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, columns)
+		if (strcmp(((Described *) lfirst(lc))->name, name) == 0)
+			return lfirst(lc);
+	return NULL;
+}
+
+static void
+report_columns(AsySteps *steps, const AsyBinding *b, List *before)
+{
+	List	   *now = describe_columns(b);
+	ListCell   *lc;
+
+	foreach(lc, now)
+	{
+		const Described *d = lfirst(lc);
+		const Described *old = described(before, d->name);
+
+		asy_step(steps, "column", psprintf("%s.%s", b->profiles_name, quote_identifier(d->name)),
+				 old == NULL ? "create" : strcmp(old->text, d->text) != 0 ? "change" : NULL, d->text);
+	}
+	foreach(lc, before)
+	{
+		const Described *d = lfirst(lc);
+
+		if (described(now, d->name) == NULL)
+			asy_step(steps, "column", psprintf("%s.%s", b->profiles_name, quote_identifier(d->name)), "drop", "not filled any more");
+	}
+}
+
+/* Stores the row and attaches; as the extension's owner. In a dry run the caller undoes what is stored. */
+typedef struct Storing
+{
+	Wanted	   *w;
+	AsySteps   *steps;
+	List	   *columns_before;
+	MemoryContext context;		/* of the steps */
+} Storing;
+
+#define DRY_RUN_DONE MAKE_SQLSTATE('A', 'S', 'Y', '0', '1')
+
+static void
+store_and_attach(void *arg)
+{
+	Storing    *s = arg;
+	AsyBinding *b;
+	MemoryContext old = MemoryContextSwitchTo(s->context);
+
+	store(s->w);
+	b = asy_binding_require();
+	report_columns(s->steps, b, s->columns_before);
+	asy_attach_views(b);
+	if (!asy_attach_triggers(b, s->steps))
+	{
+		asy_step(s->steps, "trigger", b->users_name, "leave", "the lock was not to be had in authsync.lock_timeout");
+		ereport(WARNING,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not lock %s to make its triggers", b->users_name),
+				 errdetail("Another transaction holds it; waited authsync.lock_timeout."),
+				 errhint("Try again: SELECT * FROM authsync.setup();")));
+	}
+	MemoryContextSwitchTo(old);
+	if (s->steps->dry_run)
+		ereport(ERROR, (errcode(DRY_RUN_DONE), errmsg_internal("dry run")));
+}
+
+static const char *
+verb(const Wanted *before, bool same)
+{
+	return before->is_new ? "create" : same ? NULL : "change";
 }
 
 /* Checks, stores and attaches; the caller is on SPI and not yet the owner. */
@@ -262,12 +234,13 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 {
 	AsyIdentity saved;
 	List	   *mappings;
-	AsyBinding *b;
-	bool		changed;
 	bool		made = false;
+	Storing		storing = {.w = w, .steps = steps, .context = CurrentMemoryContext};
+	AsyFailure *failure;
 
 	asy_db_become(&saved, ext->owner, false);
 	mappings = asy_columns_parse(w->columns);
+	storing.columns_before = before->is_new ? NIL : describe_columns(asy_binding_get());
 	asy_db_restore(&saved);
 
 	if (!OidIsValid(w->profiles))
@@ -281,7 +254,7 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 	asy_db_become(&saved, ext->owner, false);
 	if (OidIsValid(w->profiles))
 	{
-		check_columns(w->profiles, mappings);
+		asy_bindable_check_columns(w->profiles, mappings);
 		if (made || w->key == NULL || w->profiles != before->profiles || strcmp(w->columns, before->columns) != 0 ||
 			get_attnum(w->profiles, w->key) == InvalidAttrNumber)
 			w->key = asy_columns_find_key(w->profiles, w->users, mappings);
@@ -295,46 +268,24 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 	w->audit = get_relname_relid("audit_log_entries", get_rel_namespace(w->users));
 
 	if (!before->is_new && OidIsValid(before->users) && before->users != w->users && !asy_detach_triggers(before->users, steps))
-		elog(WARNING, "could not lock %s to drop its triggers", asy_db_relation_name(before->users));
+		ereport(WARNING,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not lock %s to drop its triggers", asy_db_relation_name(before->users)),
+				 errhint("They do nothing for a table that is not bound; DROP TRIGGER when it is free.")));
 
-	changed = steps->dry_run ? before->is_new || before->users != w->users || before->profiles != w->profiles ||
-		strcmp(before->mode, w->mode) != 0 || strcmp(before->columns, w->columns) != 0
-		: store(w);
-	asy_step(steps, "users", asy_db_relation_name(w->users), before->users == w->users ? NULL : before->is_new ? "create" : "change", "");
+	asy_step(steps, "users", asy_db_relation_name(w->users), verb(before, before->users == w->users), "");
 	if (OidIsValid(w->profiles) && !made)
-		asy_step(steps, "profiles", asy_db_relation_name(w->profiles),
-				 before->profiles == w->profiles ? NULL : before->is_new ? "create" : "change", "");
-	asy_step(steps, "audit log", OidIsValid(w->audit) ? asy_db_relation_name(w->audit) : "none",
-			 before->is_new ? "create" : NULL, OidIsValid(w->audit) ? "" : "sign-ups cannot be looked up");
-	asy_step(steps, "mode", w->mode, strcmp(before->mode, w->mode) == 0 && !before->is_new ? NULL : before->is_new ? "create" : "change",
+		asy_step(steps, "profiles", asy_db_relation_name(w->profiles), verb(before, before->profiles == w->profiles), "");
+	asy_step(steps, "audit log", OidIsValid(w->audit) ? asy_db_relation_name(w->audit) : "none", verb(before, true),
+			 OidIsValid(w->audit) ? "" : "sign-ups cannot be looked up");
+	asy_step(steps, "mode", w->mode, verb(before, strcmp(before->mode, w->mode) == 0),
 			 strcmp(w->mode, "safe") == 0 ? "a profile that fails goes to quarantine" :
 			 strcmp(w->mode, "strict") == 0 ? "a profile that fails fails the sign-up" : "no triggers");
 
-	/* In a dry run the stored binding, if any, is the old one. */
 	if (!steps->dry_run)
-	{
-		report_columns(steps, changed);
-		b = asy_binding_require();
-		asy_attach_views(b);
-		if (!asy_attach_triggers(b, steps))
-		{
-			asy_step(steps, "trigger", asy_db_relation_name(w->users), "leave", "the lock was not to be had in authsync.lock_timeout");
-			ereport(WARNING,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("could not lock %s to make its triggers", asy_db_relation_name(w->users)),
-					 errdetail("Another transaction holds it; waited authsync.lock_timeout."),
-					 errhint("Try again: SELECT * FROM authsync.setup();")));
-		}
-	}
-	else if (!before->is_new && before->users == w->users && asy_binding_get())
-	{
-		AsyBinding	as_wanted = *asy_binding_get();
-
-		as_wanted.mode = strcmp(w->mode, "off") == 0 ? ASY_OFF : strcmp(w->mode, "strict") == 0 ? ASY_STRICT : ASY_SAFE;
-		asy_attach_triggers(&as_wanted, steps);
-	}
-	else
-		asy_step(steps, "trigger", asy_db_relation_name(w->users), "create", "on_auth_user_created and its kin");
+		store_and_attach(&storing);
+	else if ((failure = asy_db_try(store_and_attach, &storing)) != NULL && failure->sqlerrcode != DRY_RUN_DONE)
+		asy_failure_throw(failure);
 	asy_db_restore(&saved);
 }
 
@@ -431,9 +382,9 @@ authsync_setup(PG_FUNCTION_ARGS)
 
 	/* What is named anew needs the caller's right to it; what is kept was checked then. */
 	if (w.users != before.users)
-		check_users(w.users, caller);
+		asy_bindable_check_users(w.users, caller);
 	if (OidIsValid(w.profiles) && w.profiles != before.profiles)
-		check_profiles(w.profiles, caller);
+		asy_bindable_check_profiles(w.profiles, caller);
 
 	bind(&ext, &w, &before, &steps);
 	return_steps(fcinfo, &steps);
@@ -454,8 +405,8 @@ attach(void *arg)
 {
 	Attach	   *a = arg;
 
-	check_kind(a->w.users, "users");
-	check_kind(a->w.profiles, "profiles");
+	asy_bindable_check_kind(a->w.users, "users");
+	asy_bindable_check_kind(a->w.profiles, "profiles");
 	bind(&a->ext, &a->w, &a->before, &a->steps);
 }
 

@@ -64,6 +64,32 @@ asy_failure_json(const AsyFailure *failure)
 	return json.data;
 }
 
+/*
+ * A message to keep. Of bad data (class 22) the server repeats the value in
+ * quotes, which is what the person wrote: left out.
+ */
+static char *
+message_to_keep(const AsyFailure *failure)
+{
+	StringInfoData text;
+	bool		quoted = false;
+
+	if (ERRCODE_TO_CATEGORY(failure->sqlerrcode) != ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION))
+		return failure->message;
+	initStringInfo(&text);
+	for (const char *c = failure->message; *c; c++)
+	{
+		if (*c == '"')
+		{
+			appendStringInfoString(&text, quoted ? "...\"" : "\"");
+			quoted = !quoted;
+		}
+		else if (!quoted)
+			appendStringInfoChar(&text, *c);
+	}
+	return text.data;
+}
+
 static Datum
 uuid_array(const Datum *ids, int n)
 {
@@ -126,7 +152,7 @@ asy_quarantine_put(AsyBinding *b, const AsyUsers *users)
 			text[0][n] = asy_sqlstate_text(f->sqlerrcode);
 			text[1][n] = f->constraint;
 			text[2][n] = f->column;
-			text[3][n] = f->message;
+			text[3][n] = message_to_keep(f);
 			n++;
 		}
 	if (n == 0)

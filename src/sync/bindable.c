@@ -1,0 +1,134 @@
+/*
+ * bindable.c
+ *	  What may be bound, and by whom.
+ */
+#include "postgres.h"
+
+#include "catalog/catalog.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+#include "sync/bindable.h"
+#include "sync/columns.h"
+
+static bool
+is_extension_member(Oid relid)
+{
+	static const char sql[] =
+		"SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+		" AND d.objid = $1 AND d.deptype = 'e'";
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+
+	return asy_db_run(sql, true, 1, types, values, NULL) > 0;
+}
+
+void
+asy_bindable_check_kind(Oid relid, const char *what)
+{
+	char		kind = get_rel_relkind(relid);
+	char	   *name = asy_db_relation_name(relid);
+	const char *why = NULL;
+	int			code = ERRCODE_WRONG_OBJECT_TYPE;
+
+	if (IsCatalogRelationOid(relid) || strncmp(name, "information_schema.", 19) == 0)
+		why = "It belongs to PostgreSQL itself.";
+	else if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		why = "A temporary table is gone when its session ends.";
+	else if (is_extension_member(relid))
+		why = "It is part of an extension.";
+	else if (kind == RELKIND_FOREIGN_TABLE)
+	{
+		why = "Foreign tables cannot be bound yet.";
+		code = ERRCODE_FEATURE_NOT_SUPPORTED;
+	}
+	else if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		why = "It is not a table.";
+	if (why)
+		ereport(ERROR,
+				(errcode(code),
+				 errmsg("%s cannot be the %s", name, what),
+				 errdetail("%s", why),
+				 errhint("Name an ordinary or partitioned table.")));
+}
+
+void
+asy_bindable_check_users(Oid relid, Oid caller)
+{
+	asy_bindable_check_kind(relid, "users");
+	if (pg_class_aclcheck(relid, caller, ACL_SELECT) != ACLCHECK_OK ||
+		pg_class_aclcheck(relid, caller, ACL_TRIGGER) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to make %s the users", asy_db_relation_name(relid)),
+				 errdetail("That needs SELECT and TRIGGER on the table."),
+				 errhint("GRANT SELECT, TRIGGER ON %s TO %s;", asy_db_relation_name(relid),
+						 quote_identifier(GetUserNameFromId(caller, false)))));
+	if (get_attnum(relid, "id") == InvalidAttrNumber && get_attnum(relid, "user_id") == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("%s cannot be the users", asy_db_relation_name(relid)),
+				 errdetail("A users table has a column \"id\" (or \"user_id\") of type uuid."),
+				 errhint("Name the table of the auth server, such as auth.users.")));
+	if (!((get_attnum(relid, "id") && get_atttype(relid, get_attnum(relid, "id")) == UUIDOID) ||
+		  (get_attnum(relid, "user_id") && get_atttype(relid, get_attnum(relid, "user_id")) == UUIDOID)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s cannot be the users", asy_db_relation_name(relid)),
+				 errdetail("Its id is not of type uuid."),
+				 errhint("Name the table of the auth server, such as auth.users.")));
+}
+
+void
+asy_bindable_check_profiles(Oid relid, Oid caller)
+{
+	asy_bindable_check_kind(relid, "profiles");
+	if (!asy_class_ownercheck(relid, caller))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s to make it the profiles", asy_db_relation_name(relid)),
+				 errdetail("authsync writes that table as its owner, so only its owner may hand it over."),
+				 errhint("Call authsync.setup() as the owner, or as a member of the owner.")));
+}
+
+void
+asy_bindable_check_columns(Oid profiles, List *mappings)
+{
+	ListCell   *lc;
+	int			keys = 0;
+
+	foreach(lc, mappings)
+	{
+		AsyMapping *m = lfirst(lc);
+		AttrNumber	att = get_attnum(profiles, m->column);
+
+		if (att == InvalidAttrNumber)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of %s does not exist", m->column, asy_db_relation_name(profiles)),
+					 errdetail("The mapping names it."),
+					 errhint("\\d %s", asy_db_relation_name(profiles))));
+		if (m->key && ++keys > 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("only one column can be the key"),
+					 errdetail("\"key\": true stands at more than one column."),
+					 errhint("Leave it at the column that holds the user's id.")));
+		if (m->key)
+		{
+			Oid			type = getBaseType(get_atttype(profiles, att));
+
+			if (type != UUIDOID && type != TEXTOID && type != VARCHAROID)
+				ereport(ERROR,
+						(errcode(ERRCODE_DATATYPE_MISMATCH),
+						 errmsg("column \"%s\" cannot be the key", m->column),
+						 errdetail("A key is of type uuid or text."),
+						 errhint("Name the column that holds the user's id.")));
+		}
+	}
+}
