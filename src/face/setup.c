@@ -380,10 +380,13 @@ authsync_setup(PG_FUNCTION_ARGS)
 				 errdetail("Both are %s.", asy_db_relation_name(w.users)),
 				 errhint("Leave out what you do not want to change.")));
 
-	/* What is named anew needs the caller's right to it; what is kept was checked then. */
-	if (w.users != before.users)
+	/*
+	 * What is named needs the caller's right to it, and so do the users whom
+	 * another table is to get; what is kept was checked when it was named.
+	 */
+	if (!PG_ARGISNULL(0) || w.users != before.users || w.profiles != before.profiles)
 		asy_bindable_check_users(w.users, caller);
-	if (OidIsValid(w.profiles) && w.profiles != before.profiles)
+	if (OidIsValid(w.profiles) && (!PG_ARGISNULL(1) || w.profiles != before.profiles))
 		asy_bindable_check_profiles(w.profiles, caller);
 
 	bind(&ext, &w, &before, &steps);
