@@ -85,6 +85,9 @@ INSERT INTO users (instance_id, id, aud, role, email, encrypted_password, confir
 VALUES ('00000000-0000-0000-0000-000000000000', 'c0ffee00-0000-4000-8000-000000000002', 'authenticated', 'authenticated',
         'noor@mail.example', '', '', '', '', '', '{"provider": "email", "providers": ["email"]}',
         '{"display_name": "Noor Okafor", "username": "noor"}', now(), now());
+INSERT INTO identities (provider_id, user_id, identity_data, provider, created_at, updated_at)
+VALUES ('c0ffee00-0000-4000-8000-000000000002', 'c0ffee00-0000-4000-8000-000000000002',
+        '{"sub": "c0ffee00-0000-4000-8000-000000000002", "email": "noor@mail.example"}', 'email', now(), now());
 \connect - postgres
 SELECT id, email, created_at FROM auth.users WHERE id = 'c0ffee00-0000-4000-8000-000000000002';
 
@@ -117,4 +120,4 @@ SELECT count(*) AS in_quarantine FROM authsync.quarantine;
 \echo '14. What else deserves a look in this database, each with the line that mends it.'
 \echo
 \x on
-SELECT severity, check_name, object, hint FROM authsync.lint() WHERE severity <> 'info';
+SELECT severity, check_name, object, detail, hint FROM authsync.lint() WHERE severity <> 'info';
