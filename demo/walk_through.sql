@@ -120,4 +120,4 @@ SELECT count(*) AS in_quarantine FROM authsync.quarantine;
 \echo '14. What else deserves a look in this database, each with the line that mends it.'
 \echo
 \x on
-SELECT severity, check_name, object, detail, hint FROM authsync.lint() WHERE severity <> 'info';
+SELECT severity, check_name, object, detail, hint FROM authsync.lint();
