@@ -325,6 +325,7 @@ ok 'setup, no such mode: status' status_is 2
 psql -Xqd "${db}_bare" -v ON_ERROR_STOP=1 -f test/fixture/auth_schema.sql -f test/fixture/profiles.sql >/dev/null
 run setup -d "${db}_bare"
 ok 'setup of an unbound database, dry: would' said 'would'
+ok 'setup of an unbound database, dry: an error stands' status_is 1
 run status "${db}_bare"
 ok 'setup of an unbound database, dry: still unbound' status_is 2
 run setup --apply --yes -d "${db}_bare"

@@ -137,6 +137,14 @@ while IFS='|' read -r what name; do
 done <"$work/members"
 tap "$([ "$(wc -l <"$work/members")" -gt 30 ]; echo $?)" 'objects were found'
 
+# ---- and every check of lint
+
+grep -hoE '^[[:space:]]*\{"[a-z_]+", "(error|warning|info)"' src/sync/lint_*.c | cut -d '"' -f 2 >"$work/checks"
+tap "$([ "$(wc -l <"$work/checks")" -gt 30 ]; echo $?)" 'checks were found'
+while read -r name; do
+	tap "$(grep -qF "\`$name\`" doc/authsync.md; echo $?)" "doc/authsync.md: check $name"
+done <"$work/checks"
+
 # ---- Links, and the files that CONTRIBUTING names
 
 while IFS=: read -r document target; do
