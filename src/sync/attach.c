@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -285,9 +286,13 @@ static void
 write_body(void *arg)
 {
 	ViewBody   *body = arg;
+	int			level = NewGUCNestLevel();
 
+	/* Checking the body would wait for whoever has locked a bound table. */
+	(void) set_config_option("check_function_bodies", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	asy_db_exec(psprintf("CREATE OR REPLACE FUNCTION authsync.%s() RETURNS TABLE (%s) LANGUAGE sql STABLE AS %s",
 						 body->function, body->columns, quote_literal_cstr(body->text)));
+	AtEOXact_GUC(false, level);
 }
 
 void
