@@ -1,0 +1,105 @@
+-- Looking at a hostile table: the functions that look run as the owner of the extension, so that nothing of the
+-- table's owner may run with them: a view put in the table's place, casts and operators of its types.
+\i test/fixture/auth_schema.sql
+CREATE SCHEMA tap;
+CREATE EXTENSION pgtap SCHEMA tap;
+SET client_min_messages = error;
+CREATE EXTENSION authsync SCHEMA public;
+SET search_path = public, tap;
+\set ON_ERROR_STOP off
+
+CREATE FUNCTION tap.id(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
+    $$ SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+CREATE ROLE tap_eve LOGIN;
+CREATE SCHEMA den AUTHORIZATION tap_eve;
+GRANT USAGE ON SCHEMA tap TO PUBLIC;
+CREATE SEQUENCE tap.superuser_ran;
+SET ROLE tap_eve;
+CREATE TABLE den.loot (who name);
+-- Says who runs it, even out of a STABLE function and a READ ONLY transaction: what a superuser does leaves a trace.
+CREATE FUNCTION den.evil(text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN PERFORM set_config('tap.caught', current_user, false); END IF;
+    RETURN $1;
+END $$;
+RESET ROLE;
+
+-- Calls everything that looks or acts; the answer is who was caught running eve's code.
+CREATE FUNCTION tap.look() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE call text;
+BEGIN
+    PERFORM set_config('tap.caught', '', false);
+    FOREACH call IN ARRAY ARRAY['diagnose_auth_profile_consistency()', 'get_auth_profile_mismatches()', 'check_recent_signup_issues()', format('get_user_signup_events(%L)', tap.id(1)), 'monitor_signup_health()',
+        'verify_profile_completeness()', 'get_registration_stats()', 'authsync.lint()', 'authsync.probe()', 'backfill_all_missing_profiles()', 'backfill_all_missing_profiles(10, false)', 'resync_profiles()',
+        'resync_profiles(10, false)', format('ensure_profile_exists(%L)', tap.id(1)), format('backfill_user_profile(%L)', tap.id(2)), 'authsync.setup(dry_run => true)']
+    LOOP
+        BEGIN
+            -- As an operator who is no superuser: what still runs as one is authsync's doing.
+            SET LOCAL ROLE service_role;
+            EXECUTE 'SELECT * FROM ' || call;
+            RESET ROLE;
+        EXCEPTION WHEN OTHERS THEN NULL;
+        END;
+        RESET ROLE;
+        IF current_setting('tap.caught') <> '' THEN RETURN call; END IF;
+    END LOOP;
+    UPDATE auth.users SET email = 'x' || email WHERE id = tap.id(2);
+    IF current_setting('tap.caught') <> '' THEN RETURN 'UPDATE auth.users'; END IF;
+    INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), gen_random_uuid() || '@example.com');
+    RETURN CASE WHEN current_setting('tap.caught') <> '' THEN 'INSERT INTO auth.users' ELSE 'nobody' END;
+END $$;
+
+SELECT plan(5);
+SET ROLE tap_eve;
+CREATE TABLE den.profiles (id uuid PRIMARY KEY, email text, display_name text);
+RESET ROLE;
+SELECT count(*) FROM authsync.setup(profiles => 'den.profiles') \g /dev/null
+INSERT INTO auth.users (id, email, created_at) SELECT tap.id(n), 'u' || n || '@example.com', now() FROM generate_series(1, 5) AS n;
+SELECT is(tap.look(), 'nobody', 'a plain table');
+
+BEGIN;
+SET LOCAL ROLE tap_eve;
+ALTER TABLE den.profiles RENAME TO true_profiles;
+CREATE VIEW den.profiles AS SELECT id, den.evil(email) AS email, display_name FROM den.true_profiles WHERE den.evil(email) IS NOT NULL;
+RESET ROLE;
+SELECT is(tap.look(), 'nobody', 'a view in its place, with functions of its own');
+ROLLBACK;
+BEGIN;
+SET LOCAL ROLE tap_eve;
+DROP TABLE den.profiles;
+CREATE TYPE den.address AS (a text);
+CREATE FUNCTION den.to_text(den.address) RETURNS text LANGUAGE sql AS $$ SELECT den.evil(($1).a) $$;
+CREATE FUNCTION den.from_text(text) RETURNS den.address LANGUAGE sql AS $$ SELECT ROW(den.evil($1))::den.address $$;
+CREATE FUNCTION den.equal(den.address, den.address) RETURNS boolean LANGUAGE sql AS $$ SELECT den.evil('x') IS NOT NULL $$;
+RESET ROLE;
+GRANT CREATE ON DATABASE :"DBNAME" TO tap_eve;
+SET LOCAL ROLE tap_eve;
+CREATE CAST (den.address AS text) WITH FUNCTION den.to_text(den.address) AS IMPLICIT;
+CREATE CAST (text AS den.address) WITH FUNCTION den.from_text(text) AS ASSIGNMENT;
+CREATE OPERATOR den.<> (LEFTARG = den.address, RIGHTARG = den.address, FUNCTION = den.equal);
+CREATE TABLE den.profiles (id uuid PRIMARY KEY, email den.address, display_name text);
+RESET ROLE;
+SELECT is(tap.look(), 'nobody', 'an address of a type whose casts and operators are hers');
+ROLLBACK;
+BEGIN;
+SET LOCAL ROLE tap_eve;
+CREATE FUNCTION den.row_text(den.profiles) RETURNS text LANGUAGE sql AS $$ SELECT den.evil('row') $$;
+CREATE CAST (den.profiles AS text) WITH FUNCTION den.row_text(den.profiles) AS IMPLICIT;
+RESET ROLE;
+SELECT is(tap.look(), 'nobody', 'a cast of the whole row to text');
+ROLLBACK;
+BEGIN;
+SET LOCAL ROLE tap_eve;
+CREATE FUNCTION den.yes(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT den.evil($1) IS NOT NULL $$;
+ALTER TABLE den.profiles ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON den.profiles USING (den.yes(email)) WITH CHECK (den.yes(email));
+CREATE INDEX ON den.profiles (den.yes('x' || email)) WHERE den.yes(email);
+RESET ROLE;
+ANALYZE den.profiles;
+SELECT is(tap.look(), 'nobody', 'a policy, an index over her functions');
+ROLLBACK;
+SELECT * FROM finish();
+DROP EXTENSION authsync CASCADE;
+REVOKE ALL ON DATABASE :"DBNAME" FROM tap_eve;
+DROP OWNED BY tap_eve CASCADE;
+DROP ROLE tap_eve;
