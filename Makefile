@@ -45,3 +45,9 @@ help: # list the targets
 
 # Flags live here.
 $(OBJS): Makefile
+
+# PGXS installs scripts by their name but removes them by their path.
+uninstall: uninstall-command
+.PHONY: uninstall-command
+uninstall-command:
+	rm -f '$(DESTDIR)$(bindir)/authsync'

@@ -45,7 +45,7 @@ PG_FUNCTION_INFO_V1(authsync_close_rights);
 	"    AND EXISTS (SELECT FROM pg_catalog.pg_depend AS o WHERE o.classid = s.refclassid AND o.objid = s.refobjid AND o.refobjid = $1 AND o.deptype = 'e')" \
 	"  WHERE c.relkind IN ('r', 'p', 'v', 'S') AND (d.objid IS NOT NULL OR s.objid IS NOT NULL)" \
 	" UNION ALL" \
-	" SELECT pg_catalog.format('SCHEMA %I', n.nspname), COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner)), n.nspowner, false, 'USAGE', 'reader'" \
+	" SELECT pg_catalog.format('SCHEMA %I', n.nspname), COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner)), n.nspowner, n.xmin::pg_catalog.text = (pg_catalog.pg_current_xact_id()::pg_catalog.xid)::pg_catalog.text, 'USAGE', 'reader'" \
 	"   FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'authsync') AS m"
 
 /* Runs each statement that the query makes (its first column); returns how many. */

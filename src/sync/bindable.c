@@ -96,6 +96,32 @@ asy_bindable_check_profiles(Oid relid, Oid caller)
 				 errhint("Call authsync.setup() as the owner, or as a member of the owner.")));
 }
 
+static void
+try_cast(void *arg)
+{
+	asy_db_query(arg);
+}
+
+/* A default that the column does not take would send every sign-up to quarantine. */
+static void
+check_fallback(Oid profiles, AttrNumber att, const AsyMapping *m)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	AsyFailure *failure;
+
+	get_atttypetypmodcoll(profiles, att, &type, &typmod, &collation);
+	failure = asy_db_try(try_cast, psprintf("SELECT %s::%s", quote_literal_cstr(m->fallback),
+											format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)));
+	if (failure)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column \"%s\" does not take its default", m->column),
+				 errdetail("%s", failure->message),
+				 errhint("Give a \"default\" that the column's type takes.")));
+}
+
 void
 asy_bindable_check_columns(Oid profiles, List *mappings)
 {
@@ -113,6 +139,8 @@ asy_bindable_check_columns(Oid profiles, List *mappings)
 					 errmsg("column \"%s\" of %s does not exist", m->column, asy_db_relation_name(profiles)),
 					 errdetail("The mapping names it."),
 					 errhint("\\d %s", asy_db_relation_name(profiles))));
+		if (m->fallback)
+			check_fallback(profiles, att, m);
 		if (m->key && ++keys > 1)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

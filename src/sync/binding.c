@@ -27,12 +27,13 @@
 
 const char *const asy_field_name[ASY_NFIELDS] = {
 	"user_id", "subject", "email", "phone", "name", "nickname", "picture", "email_verified",
-	"created_at", "user_metadata", "app_metadata", "account_type"
+	"created_at", "user_metadata", "app_metadata", "account_type",
+	"user_metadata_changed", "app_metadata_changed"
 };
 
 const Oid	asy_field_type[ASY_NFIELDS] = {
 	UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
-	TIMESTAMPTZOID, JSONBOID, JSONBOID, TEXTOID
+	TIMESTAMPTZOID, JSONBOID, JSONBOID, TEXTOID, BOOLOID, BOOLOID
 };
 
 const char *const asy_mode_name[] = {"off", "safe", "strict"};

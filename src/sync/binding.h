@@ -35,6 +35,8 @@ typedef enum AsyField
 	ASY_USER_METADATA,
 	ASY_APP_METADATA,
 	ASY_ACCOUNT_TYPE,			/* said by the caller of backfill_user_profile */
+	ASY_USER_METADATA_CHANGED,	/* in the update that is being followed */
+	ASY_APP_METADATA_CHANGED,
 	ASY_NFIELDS
 } AsyField;
 
@@ -57,6 +59,7 @@ typedef struct AsyColumn
 	AttrNumber	attnum;
 	char	   *source;			/* as said or found, e.g. user_metadata.full_name */
 	char	   *value;			/* SQL over s.<field>: the user's value or NULL */
+	char	   *changed;		/* SQL over s: whether the update at hand changed what it is made of; NULL: take it so */
 	char	   *text_value;		/* the value before its cast, where that may fail; else NULL */
 	char	   *fill;			/* SQL where the user has none, or NULL: the default */
 	bool		fill_is_stable; /* the default may be evaluated again later */
@@ -83,6 +86,8 @@ typedef struct AsyBinding
 	char	   *gone_expr;		/* over u: is deleted though the row stands */
 	Bitmapset  *watched;		/* attnums of users whose change matters */
 	AttrNumber	gone_attnum;	/* deleted_at of users, or 0 */
+	AttrNumber	user_metadata_attnum;	/* likewise */
+	AttrNumber	app_metadata_attnum;
 	AttrNumber	users_key;		/* attnum of the id */
 	char	   *users_key_name; /* quoted */
 	Oid			users_owner;

@@ -73,7 +73,10 @@ asy_columns_parse(const char *columns_json)
 		" c.value ->> 'sync',"
 		" c.value -> 'allow',"
 		" c.value -> 'guard' = 'true', c.value -> 'key' = 'true',"
-		" pg_catalog.jsonb_typeof(c.value) IN ('string', 'object'),"
+		" pg_catalog.jsonb_typeof(c.value) IN ('string', 'object')"
+		" AND COALESCE(pg_catalog.jsonb_typeof(c.value -> 'guard'), 'boolean') = 'boolean'"
+		" AND COALESCE(pg_catalog.jsonb_typeof(c.value -> 'key'), 'boolean') = 'boolean'"
+		" AND COALESCE(pg_catalog.jsonb_typeof(c.value -> 'allow'), 'array') = 'array',"
 		" (SELECT pg_catalog.min(k) FROM pg_catalog.jsonb_object_keys(CASE pg_catalog.jsonb_typeof(c.value) WHEN 'object' THEN c.value ELSE '{}' END) AS k"
 		"   WHERE k NOT IN ('from', 'default', 'sync', 'allow', 'guard', 'key')),"
 		" CASE pg_catalog.jsonb_typeof(c.value -> 'allow') WHEN 'array' THEN"
@@ -123,7 +126,7 @@ asy_columns_parse(const char *columns_json)
 					 m->source && !asy_columns_source_is_known(m->source) ? errdetail("There is no source \"%s\".", m->source) :
 					 m->sync ? errdetail("\"sync\" is \"once\" or \"always\".") :
 					 m->has_allow ? errdetail("\"allow\" is an array with at least one value.") :
-					 errdetail("A mapping is a source, or an object with at least \"from\", \"default\" or \"guard\"."),
+					 errdetail("A mapping is a source, or an object with at least \"from\", \"default\" or \"guard\"; \"guard\" and \"key\" are true or false."),
 					 errhint("Sources: user_id, subject, email, phone, name, nickname, picture, email_verified, created_at, user_metadata.<path>, app_metadata.<path>. "
 							 "Keys: from, default, sync, allow, guard, key.")));
 		result = lappend(result, m);
@@ -199,6 +202,8 @@ asy_columns_resolve_users(AsyBinding *b)
 		um = users_column(b, "user_metadata", JSONBOID);
 	if ((am = users_column(b, "raw_app_meta_data", JSONBOID)) == NULL)
 		am = users_column(b, "app_metadata", JSONBOID);
+	b->user_metadata_attnum = um ? get_attnum(b->users, um + 2) : InvalidAttrNumber;	/* behind "u." */
+	b->app_metadata_attnum = am ? get_attnum(b->users, am + 2) : InvalidAttrNumber;
 	b->source_expr[ASY_USER_METADATA] = um;
 	b->source_expr[ASY_APP_METADATA] = am;
 	b->source_expr[ASY_NAME] = (x = users_column(b, "name", TEXTOID)) ? x : metadata_name(um, names);
@@ -210,6 +215,8 @@ asy_columns_resolve_users(AsyBinding *b)
 		b->source_expr[ASY_EMAIL_VERIFIED] = users_column(b, "email_verified", BOOLOID);
 	b->source_expr[ASY_CREATED_AT] = users_column(b, "created_at", TIMESTAMPTZOID);
 	b->source_expr[ASY_ACCOUNT_TYPE] = "NULL::pg_catalog.text";
+	b->source_expr[ASY_USER_METADATA_CHANGED] = "true";
+	b->source_expr[ASY_APP_METADATA_CHANGED] = "true";
 
 	/* Always asked for, also while the profiles are not there. */
 	b->uses[ASY_USER_ID] = true;
@@ -382,6 +389,19 @@ value_expression(AsyBinding *b, const char *source, Form_pg_attribute att, char 
 	return psprintf("%s::%s", *text_value, type);
 }
 
+/* Whether an update that is being followed has touched what a source is made of, over s; NULL: not told apart. */
+static char *
+source_changed(AsyBinding *b, const char *source)
+{
+	bool		um = strncmp(source, USER_METADATA, strlen(USER_METADATA)) == 0 || strcmp(source, "account_type") == 0 ||
+		strcmp(source, "name") == 0 || strcmp(source, "nickname") == 0 || strcmp(source, "picture") == 0;
+	bool		am = strncmp(source, APP_METADATA, strlen(APP_METADATA)) == 0 || strcmp(source, "account_type") == 0;
+
+	b->uses[ASY_USER_METADATA_CHANGED] |= um;
+	b->uses[ASY_APP_METADATA_CHANGED] |= am;
+	return um && am ? "(s.user_metadata_changed OR s.app_metadata_changed)" : um ? "s.user_metadata_changed" : am ? "s.app_metadata_changed" : NULL;
+}
+
 /* The column's own default as SQL, or NULL; sets *stable. Takes no lock on the table. */
 static char *
 column_default(Oid relid, Form_pg_attribute att, bool *stable)
@@ -444,7 +464,10 @@ resolve_column(AsyBinding *b, Form_pg_attribute att, AsyMapping *m)
 	c->by_hand = m != NULL;
 	c->source = m && m->source ? m->source : m && m->fallback ? NULL : source_by_name(b, att);
 	if (c->source)
+	{
 		c->value = value_expression(b, c->source, att, &c->text_value);
+		c->changed = source_changed(b, c->source);
+	}
 	c->always = m && m->sync ? strcmp(m->sync, "always") == 0 : c->source && strcmp(c->source, "email") == 0;
 	c->guard = m && m->guard;
 	get_type_category_preferred(getBaseType(att->atttypid), &category, &preferred);

@@ -146,16 +146,20 @@ note_failures(Notes *notes)
 						   asy_failure_json(notes->users->failure[i]));
 }
 
+/* existing: only the columns that an update writes. */
 static void
-note_refusals(Notes *notes, const int *pick, int n)
+note_refusals(Notes *notes, const int *pick, int n, bool existing)
 {
 	ListCell   *lc;
 
 	foreach(lc, asy_profile_refusals(notes->b, notes->users, pick, n))
 	{
 		AsyRefusal *refusal = lfirst(lc);
+		AsyColumn  *column = asy_binding_column(notes->b, refusal->column);
 		StringInfoData json;
 
+		if (existing && !column->always && !is_fresh(asy_user_id(notes->users, refusal->position)))
+			continue;
 		initStringInfo(&json);
 		appendStringInfoString(&json, "{\"column\": ");
 		escape_json(&json, refusal->column);
@@ -192,7 +196,7 @@ asy_follow_created(AsyBinding *b, AsyUsers *users)
 		}
 	}
 	note_failures(&notes);
-	note_refusals(&notes, pick, made);
+	note_refusals(&notes, pick, made, false);
 	record(&notes);
 }
 
@@ -219,6 +223,12 @@ changed_json(const AsyBinding *b, const Bitmapset *changed)
 	return json.data;
 }
 
+static int
+by_user_id(const void *x, const void *y)
+{
+	return memcmp(&((const AsyChange *) x)->user_id, &((const AsyChange *) y)->user_id, UUID_LEN);
+}
+
 static const AsyChange *
 find_change(const AsyChange *changes, int n, Datum user_id)
 {
@@ -239,10 +249,29 @@ find_change(const AsyChange *changes, int n, Datum user_id)
 	return found;
 }
 
-static int
-by_user_id(const void *x, const void *y)
+static bool
+metadata_changed(const AsyBinding *b, const AsyChange *change)
 {
-	return memcmp(&((const AsyChange *) x)->user_id, &((const AsyChange *) y)->user_id, UUID_LEN);
+	return bms_is_member(b->user_metadata_attnum, change->changed) || bms_is_member(b->app_metadata_attnum, change->changed);
+}
+
+static void
+set_flag(AsyUsers *users, AsyField field, int i, bool value)
+{
+	if (users->value[field])
+		users->value[field][i] = BoolGetDatum(value);
+}
+
+static void
+tell_what_changed(const AsyBinding *b, AsyUsers *users, const AsyChange *changes, int n)
+{
+	for (int i = 0; i < users->n; i++)
+	{
+		const AsyChange *change = find_change(changes, n, asy_user_id(users, i));
+
+		set_flag(users, ASY_USER_METADATA_CHANGED, i, change && bms_is_member(b->user_metadata_attnum, change->changed));
+		set_flag(users, ASY_APP_METADATA_CHANGED, i, change && bms_is_member(b->app_metadata_attnum, change->changed));
+	}
 }
 
 void
@@ -259,11 +288,13 @@ asy_follow_updated(AsyBinding *b, AsyChange *changes, int n)
 	int			nkept = 0;
 	int			nall = 0;
 	int			nmade = 0;
+	int			nrefusable = 0;
 
 	qsort(changes, n, sizeof(AsyChange), by_user_id);
 	for (int i = 0; i < n; i++)
 		ids[i] = UUIDPGetDatum(&changes[i].user_id);
 	users = notes.users = asy_users_by_ids(b, ids, n);
+	tell_what_changed(b, users, changes, n);
 	notes.release = palloc(sizeof(Datum) * Max(users->n, 1));
 	pick = palloc(sizeof(int) * Max(users->n, 1));
 	kept = palloc(sizeof(int) * Max(users->n, 1));
@@ -318,11 +349,17 @@ asy_follow_updated(AsyBinding *b, AsyChange *changes, int n)
 			remember_fresh(asy_user_id(users, i));
 			pick[nmade++] = i;
 		}
-		else if (users->outcome[i] == ASY_UPDATED && !was_fresh)
-			asy_events_add(notes.events, asy_user_id(users, i), "profile_updated", NULL);
+		else
+		{
+			if (users->outcome[i] == ASY_UPDATED && !was_fresh)
+				asy_events_add(notes.events, asy_user_id(users, i), "profile_updated", NULL);
+			if (change && metadata_changed(b, change))
+				all[nrefusable++] = i;
+		}
 	}
 	note_failures(&notes);
-	note_refusals(&notes, pick, nmade);
+	note_refusals(&notes, pick, nmade, false);
+	note_refusals(&notes, all, nrefusable, true);
 	record(&notes);
 }
 

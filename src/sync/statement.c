@@ -360,7 +360,9 @@ kept_equal(const AsyColumn *c, AsyUpdateKind kind)
 	char	   *own = psprintf("p.%s", qid(c->name));
 
 	if (kind == ASY_UPDATE_ALL && !c->always)
-		return psprintf("COALESCE(%s, %s)", c->value, own);
+		return c->changed
+			? psprintf("CASE WHEN %s THEN COALESCE(%s, %s) ELSE %s END", c->changed, c->value, own, own)
+			: psprintf("COALESCE(%s, %s)", c->value, own);
 	if (c->fill && c->fill_is_stable)
 		return filled(c);
 	return c->fill ? psprintf("COALESCE(%s, %s)", c->value, own) : pstrdup(c->value);
