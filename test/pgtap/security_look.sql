@@ -28,7 +28,6 @@ RESET ROLE;
 CREATE FUNCTION tap.look() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE call text;
 BEGIN
-    PERFORM set_config('tap.caught', '', false);
     FOREACH call IN ARRAY ARRAY['diagnose_auth_profile_consistency()', 'get_auth_profile_mismatches()', 'check_recent_signup_issues()', format('get_user_signup_events(%L)', tap.id(1)), 'monitor_signup_health()',
         'verify_profile_completeness()', 'get_registration_stats()', 'authsync.lint()', 'authsync.probe()', 'backfill_all_missing_profiles()', 'backfill_all_missing_profiles(10, false)', 'resync_profiles()',
         'resync_profiles(10, false)', format('ensure_profile_exists(%L)', tap.id(1)), format('backfill_user_profile(%L)', tap.id(2)), 'authsync.setup(dry_run => true)']
@@ -43,13 +42,15 @@ BEGIN
         RESET ROLE;
         IF current_setting('tap.caught') <> '' THEN RETURN call; END IF;
     END LOOP;
+    IF NOT EXISTS (SELECT FROM authsync.bindings WHERE users_schema = 'auth') THEN RETURN 'nobody'; END IF;
     UPDATE auth.users SET email = 'x' || email WHERE id = tap.id(2);
     IF current_setting('tap.caught') <> '' THEN RETURN 'UPDATE auth.users'; END IF;
     INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), gen_random_uuid() || '@example.com');
     RETURN CASE WHEN current_setting('tap.caught') <> '' THEN 'INSERT INTO auth.users' ELSE 'nobody' END;
 END $$;
 
-SELECT plan(5);
+SELECT plan(7);
+SET tap.caught = '';
 SET ROLE tap_eve;
 CREATE TABLE den.profiles (id uuid PRIMARY KEY, email text, display_name text);
 RESET ROLE;
@@ -64,6 +65,7 @@ CREATE VIEW den.profiles AS SELECT id, den.evil(email) AS email, display_name FR
 RESET ROLE;
 SELECT is(tap.look(), 'nobody', 'a view in its place, with functions of its own');
 ROLLBACK;
+SET tap.caught = '';
 BEGIN;
 SET LOCAL ROLE tap_eve;
 DROP TABLE den.profiles;
@@ -81,6 +83,7 @@ CREATE TABLE den.profiles (id uuid PRIMARY KEY, email den.address, display_name 
 RESET ROLE;
 SELECT is(tap.look(), 'nobody', 'an address of a type whose casts and operators are hers');
 ROLLBACK;
+SET tap.caught = '';
 BEGIN;
 SET LOCAL ROLE tap_eve;
 CREATE FUNCTION den.row_text(den.profiles) RETURNS text LANGUAGE sql AS $$ SELECT den.evil('row') $$;
@@ -88,6 +91,7 @@ CREATE CAST (den.profiles AS text) WITH FUNCTION den.row_text(den.profiles) AS I
 RESET ROLE;
 SELECT is(tap.look(), 'nobody', 'a cast of the whole row to text');
 ROLLBACK;
+SET tap.caught = '';
 BEGIN;
 SET LOCAL ROLE tap_eve;
 CREATE FUNCTION den.yes(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT den.evil($1) IS NOT NULL $$;
@@ -97,6 +101,40 @@ CREATE INDEX ON den.profiles (den.yes('x' || email)) WHERE den.yes(email);
 RESET ROLE;
 ANALYZE den.profiles;
 SELECT is(tap.look(), 'nobody', 'a policy, an index over her functions');
+ROLLBACK;
+-- The same of the users' side: whoever may bind a users table of his own.
+BEGIN;
+GRANT CREATE ON DATABASE :"DBNAME" TO tap_eve;
+SELECT count(*) FROM authsync.grant_access('tap_eve', 'operator') \g /dev/null
+SET LOCAL ROLE tap_eve;
+CREATE TYPE den.address AS (a text);
+CREATE FUNCTION den.to_text(den.address) RETURNS text LANGUAGE sql AS $$ SELECT den.evil(($1).a) $$;
+CREATE CAST (den.address AS text) WITH FUNCTION den.to_text(den.address) AS IMPLICIT;
+CREATE TABLE den.users (id uuid PRIMARY KEY, email den.address, raw_user_meta_data jsonb, raw_app_meta_data jsonb, created_at timestamptz, deleted_at timestamptz, last_sign_in_at timestamptz);
+SAVEPOINT s;
+SELECT count(*) FROM authsync.setup(users => 'den.users', profiles => 'den.profiles') \g /dev/null
+\set got :SQLSTATE
+ROLLBACK TO s;
+SELECT :'got' = '00000' AS bound \gset
+\if :bound
+SELECT count(*) FROM authsync.setup(users => 'den.users', profiles => 'den.profiles') \g /dev/null
+INSERT INTO den.users (id, email, created_at) VALUES (tap.id(1), ROW('u1@example.com'), now());
+UPDATE den.users SET email = ROW('x1@example.com');
+\endif
+RESET ROLE;
+SELECT is(CASE WHEN current_setting('tap.caught') <> '' THEN 'INSERT INTO den.users' ELSE tap.look() END, 'nobody', 'users of a type whose casts are hers: refused, or harmless');
+ROLLBACK;
+SET tap.caught = '';
+BEGIN;
+SELECT count(*) FROM authsync.grant_access('tap_eve', 'operator') \g /dev/null
+SET LOCAL ROLE tap_eve;
+CREATE TABLE den.users (id uuid PRIMARY KEY, email text, raw_user_meta_data jsonb, raw_app_meta_data jsonb, created_at timestamptz, deleted_at timestamptz, last_sign_in_at timestamptz);
+SELECT count(*) FROM authsync.setup(users => 'den.users', profiles => 'den.profiles') \g /dev/null
+ALTER TABLE den.users RENAME TO true_users;
+CREATE VIEW den.users AS SELECT id, den.evil(email) AS email, raw_user_meta_data, raw_app_meta_data, created_at, deleted_at, last_sign_in_at FROM den.true_users;
+INSERT INTO den.true_users (id, email, created_at) VALUES (tap.id(1), 'u1@example.com', now());
+RESET ROLE;
+SELECT is(CASE WHEN current_setting('tap.caught') <> '' THEN 'INSERT INTO den.users' ELSE tap.look() END, 'nobody', 'a view in the place of the users');
 ROLLBACK;
 SELECT * FROM finish();
 DROP EXTENSION authsync CASCADE;
