@@ -67,8 +67,13 @@ SELECT is((SELECT count(*) FROM tap.missing WHERE missing_grant ~* '\m(INSERT|UP
 SELECT replace(:'paste', 'tap_reader_bypass', 'tap_reader') AS paste \gset
 :paste ;
 SELECT is(tap.state('SELECT * FROM ' || name, 'tap_reader'), '42501', 'all rights, but row security: ' || name) FROM unnest(ARRAY['signup_audit_summary', 'auth_profile_mismatch']) AS name;
-SELECT is(tap.state($$SELECT * FROM auth_profile_mismatch WHERE status = 'profile_only'$$, 'tap_reader'), '42501', '… by one branch');
-SELECT is(tap.state($$SELECT * FROM auth_profile_mismatch WHERE user_id = tap.id(1)$$, 'tap_reader'), '42501', '… by one user');
+SELECT is(tap.state(format('SELECT * FROM auth_profile_mismatch WHERE status = %L', status), 'tap_reader'), '42501', '… ' || status) FROM unnest(ARRAY['healthy', 'auth_only', 'profile_only', 'email_mismatch', 'audit_only']) AS status;
+SELECT is(tap.state(statement, 'tap_reader'), '42501', '… ' || statement) FROM unnest(ARRAY[$$SELECT * FROM auth_profile_mismatch WHERE user_id = tap.id(1)$$, 'SELECT * FROM auth_profile_mismatch LIMIT 1',
+    'SELECT count(*) FROM auth_profile_mismatch', 'SELECT EXISTS (SELECT FROM auth_profile_mismatch)', $$SELECT * FROM auth_profile_mismatch WHERE status <> 'healthy' ORDER BY user_created_at DESC LIMIT 5$$,
+    $$SELECT status FROM auth_profile_mismatch GROUP BY status$$, $$SELECT * FROM auth_profile_mismatch WHERE profile_email = 'one@example.com'$$, $$SELECT * FROM auth_profile_mismatch WHERE auth_email IS NULL$$,
+    $$SELECT * FROM auth_profile_mismatch WHERE status IN ('profile_only', 'email_mismatch')$$, $$SELECT * FROM auth_profile_mismatch WHERE status = 'email_mismatch' AND user_id = tap.id(1)$$,
+    $$SELECT * FROM signup_audit_summary WHERE user_id = tap.id(1)$$, $$SELECT * FROM signup_audit_summary WHERE action = 'user_invited'$$, 'SELECT count(*) FROM signup_audit_summary',
+    'SELECT * FROM signup_audit_summary ORDER BY created_at DESC LIMIT 1']) AS statement;
 CREATE POLICY a_few ON auth.users FOR SELECT TO tap_reader USING (email LIKE 'one%');
 CREATE POLICY a_few ON public.profiles FOR SELECT TO tap_reader USING (true);
 CREATE POLICY a_few ON auth.audit_log_entries FOR SELECT TO tap_reader USING (true);
