@@ -336,7 +336,7 @@ ok 'setup --apply of an unbound database: bound' status_is 0
 # ---- Another schema, another role
 
 make_database "${db}_odd"
-psql -Xqd "${db}_odd" -c 'CREATE SCHEMA "My Face"' -c 'CREATE EXTENSION authsync SCHEMA "My Face"'
+psql -Xqd "${db}_odd" -c 'SET client_min_messages = error' -c 'CREATE SCHEMA "My Face"' -c 'CREATE EXTENSION authsync SCHEMA "My Face"'
 for command in diagnose backfill lint setup status monitor; do
 	run "$command" --json "${db}_odd"
 	ok "$command where the face is elsewhere" status_is 0
