@@ -161,7 +161,7 @@ asy_lint(FunctionCallInfo fcinfo)
 
 	if (failure)
 		add(&l.found, "error", "binding", pstrdup("authsync.bindings"), failure->message,
-			pstrdup("SELECT * FROM authsync.setup(columns => '{}');"));
+			pstrdup("UPDATE authsync.bindings SET columns = '{}'; SELECT * FROM authsync.setup();"));
 	for (size_t i = 0; i < lengthof(all); i++)
 		if (!(failure && all[i] == asy_lint_binding))
 			run_checks(&l, all[i]);

@@ -29,7 +29,9 @@
 #define OF_PROFILES "pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid"
 #define IS_COLUMN "a.attrelid = $2 AND a.attnum > 0 AND NOT a.attisdropped"
 #define NEVER_NULL "(a.attnotnull OR t.typnotnull)"
-#define DROP_NOT_NULL "pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL;', $2::pg_catalog.regclass, a.attname)"
+#define DROP_NOT_NULL \
+	"CASE WHEN t.typnotnull THEN pg_catalog.format('ALTER DOMAIN %s DROP NOT NULL;', t.oid::pg_catalog.regtype)" \
+	" ELSE pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL;', $2::pg_catalog.regclass, a.attname) END"
 #define HAS_DEFAULT "(a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '' OR t.typdefault IS NOT NULL)"
 
 /* Somebody's BEFORE INSERT trigger of profiles may fill what nothing else does. */
@@ -51,14 +53,12 @@ is_from_user(const AsyColumn *c)
 	return strncmp(c->source, USER_METADATA, strlen(USER_METADATA)) == 0;
 }
 
-/* Whether a profile that authsync makes always has a value there. */
+/* Whether every user has a value for it. */
 static bool
-is_always_filled(const AsyColumn *c)
+all_have(const AsyColumn *c)
 {
 	static const char *const known[] = {"user_id", "subject", "email", "email_verified", "created_at"};
 
-	if (c->fill)
-		return true;
 	for (size_t i = 0; c->value && i < lengthof(known); i++)
 		if (strcmp(c->source, known[i]) == 0)
 			return true;
@@ -91,12 +91,17 @@ asy_lint_columns_json(const AsyBinding *b)
 
 		if (c->value == NULL && c->fallback == NULL)
 			continue;
-		appendStringInfo(&m, "%s{\"attnum\": %d, \"always\": %s, \"from_user\": %s, \"grants\": %s, \"source\": ", m.len > 1 ? ", " : "", c->attnum,
-						 is_always_filled(c) ? "true" : "false", is_from_user(c) ? "true" : "false", grants(c) ? "true" : "false");
-		escape_json(&m, c->source ? c->source : "");
-		if (c->value == NULL)
+		appendStringInfo(&m, "%s{\"attnum\": %d, \"all_have\": %s, \"has_default\": %s, \"from_user\": %s, \"grants\": %s",
+						 m.len > 1 ? ", " : "", c->attnum, all_have(c) ? "true" : "false", c->fill ? "true" : "false",
+						 is_from_user(c) ? "true" : "false", grants(c) ? "true" : "false");
+		if (c->source)
 		{
-			appendStringInfoString(&m, ", \"constant\": ");
+			appendStringInfoString(&m, ", \"source\": ");
+			escape_json(&m, c->source);
+		}
+		if (c->fallback)
+		{
+			appendStringInfoString(&m, ", \"fallback\": ");
 			escape_json(&m, c->fallback);
 		}
 		appendStringInfoChar(&m, '}');
@@ -107,14 +112,14 @@ asy_lint_columns_json(const AsyBinding *b)
 
 /* What authsync fills: a column of profiles each. */
 #define MAPPED \
-	"pg_catalog.jsonb_to_recordset($7::pg_catalog.jsonb) AS m(attnum pg_catalog.int2, source pg_catalog.text, always pg_catalog.bool," \
-	" from_user pg_catalog.bool, grants pg_catalog.bool, constant pg_catalog.text)"
+	"pg_catalog.jsonb_to_recordset($7::pg_catalog.jsonb) AS m(attnum pg_catalog.int2, all_have pg_catalog.bool, has_default pg_catalog.bool," \
+	" from_user pg_catalog.bool, grants pg_catalog.bool, source pg_catalog.text, fallback pg_catalog.text)"
 
 /* ---- columns that may stay empty ---- */
 
 #define UNFILLED(detail, by_trigger) \
 	"SELECT " OBJECT ", '" detail "'," \
-	" CASE WHEN t.typnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = $2 AND k.contype = 'p' AND a.attnum = ANY (k.conkey))" \
+	" CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = $2 AND k.contype = 'p' AND a.attnum = ANY (k.conkey))" \
 	"  THEN " REMAP("a.attname", APP_SOURCE("a.attname")) " ELSE " DROP_NOT_NULL " END" \
 	" FROM " OF_PROFILES " WHERE " IS_COLUMN " AND " NEVER_NULL " AND NOT " HAS_DEFAULT " AND a.attnum <> $6" \
 	" AND NOT EXISTS (SELECT FROM " MAPPED " WHERE m.attnum = a.attnum) AND " by_trigger TRIGGER_MAY_FILL
@@ -127,9 +132,9 @@ static const char column_left_to_trigger[] =
 
 static const char column_may_lack[] =
 	"SELECT " OBJECT ", pg_catalog.format('NOT NULL, without a default, and filled from %s: users who have none get no profile', m.source),"
-	" CASE WHEN NOT t.typnotnull THEN " DROP_NOT_NULL " END"
+	" " DROP_NOT_NULL
 	" FROM " OF_PROFILES " JOIN " MAPPED " ON m.attnum = a.attnum"
-	" WHERE " IS_COLUMN " AND " NEVER_NULL " AND NOT m.always AND NOT " TRIGGER_MAY_FILL;
+	" WHERE " IS_COLUMN " AND " NEVER_NULL " AND NOT m.all_have AND NOT m.has_default AND NOT " TRIGGER_MAY_FILL;
 
 /* ---- the mapping said by hand ---- */
 
@@ -193,15 +198,17 @@ static const char column_grants[] =
 #define IS_CONSTANT "~ '^(''([^'']|'''')*''|-?[0-9.]+|\\([0-9.-]+\\)|true|false)(::[^(]*(\\([0-9,]+\\))?)?$'"
 
 static const char unique_constant[] =
-	"SELECT " OBJECT ", pg_catalog.format('unique (index %s), but every profile gets the same value there: the second one fails', i.indexrelid::pg_catalog.regclass),"
-	" CASE WHEN m.constant IS NOT NULL THEN " REMAP("a.attname", APP_SOURCE("a.attname"))
-	"  ELSE pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT%s;', $2::pg_catalog.regclass, a.attname,"
-	"   CASE WHEN a.attnotnull THEN pg_catalog.format(', ALTER COLUMN %I DROP NOT NULL', a.attname) END) END"
+	"SELECT " OBJECT ", pg_catalog.format('unique (index %s), but all who have no value get the same: the second one fails', i.indexrelid::pg_catalog.regclass),"
+	" pg_catalog.concat_ws(' ', CASE WHEN m.fallback IS NOT NULL THEN pg_catalog.format('SELECT * FROM authsync.setup(columns => %L);', $5::pg_catalog.jsonb"
+	"   || pg_catalog.jsonb_build_object(a.attname, pg_catalog.jsonb_build_object('from', COALESCE(m.source, 'app_metadata.' || a.attname))"
+	"   || (($5::pg_catalog.jsonb -> a.attname::pg_catalog.text) - 'default'))) END,"
+	"  CASE WHEN d.is_constant THEN pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT%s;', $2::pg_catalog.regclass, a.attname,"
+	"   CASE WHEN a.attnotnull THEN pg_catalog.format(', ALTER COLUMN %I DROP NOT NULL', a.attname) END) END)"
 	" FROM (SELECT i.indexrelid, c.attnums " UNIQUE_INDEXES " AND i.indpred IS NULL AND pg_catalog.cardinality(c.attnums) = 1) AS i"
-	" JOIN pg_catalog.pg_attribute AS a ON a.attrelid = $2 AND a.attnum = i.attnums[1]"
-	" LEFT JOIN " MAPPED " ON m.attnum = a.attnum LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = $2 AND d.adnum = a.attnum"
-	" WHERE a.attgenerated = '' AND NOT " TRIGGER_MAY_FILL
-	" AND (m.constant IS NOT NULL OR (m.attnum IS NULL AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) " IS_CONSTANT "))";
+	" JOIN pg_catalog.pg_attribute AS a ON a.attrelid = $2 AND a.attnum = i.attnums[1] LEFT JOIN " MAPPED " ON m.attnum = a.attnum,"
+	" LATERAL (SELECT COALESCE((SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) " IS_CONSTANT
+	"   FROM pg_catalog.pg_attrdef AS d WHERE d.adrelid = $2 AND d.adnum = a.attnum), false) AS is_constant) AS d"
+	" WHERE a.attgenerated = '' AND m.all_have IS NOT TRUE AND (m.fallback IS NOT NULL OR d.is_constant) AND NOT " TRIGGER_MAY_FILL;
 
 static const char unique_from_users[] =
 	"SELECT i.indexrelid::pg_catalog.regclass::pg_catalog.text, pg_catalog.format('unique, and filled from %s, which users choose themselves:"
@@ -213,8 +220,9 @@ static const char unique_from_users[] =
 
 /*
  * The user's value for a column as text, over s, or NULL where it has no such
- * form. Never cast to the column's own type: a domain's checks are somebody
- * else's code, and we look as the extension's owner.
+ * form. Never cast to the column's own type, nor from it: a domain's checks
+ * and a type's casts may be somebody else's code, and we look as the
+ * extension's owner.
  */
 static char *
 text_of(const AsyBinding *b, const AsyColumn *c)
@@ -258,8 +266,8 @@ unique_collision(AsyBinding *b)
 						 "   SELECT w.value, pg_catalog.count(*) OVER (PARTITION BY w.value) AS sharing FROM ("
 						 "     SELECT CASE WHEN i.folds THEN pg_catalog.lower(v.value) ELSE v.value END AS value"
 						 "       FROM (SELECT (%1$s)::pg_catalog.text AS value FROM (%2$s) AS s) AS v WHERE v.value IS NOT NULL) AS w) AS x"
-						 " LEFT JOIN (SELECT DISTINCT CASE WHEN i.folds THEN pg_catalog.lower(p.%3$s::pg_catalog.text) ELSE p.%3$s::pg_catalog.text END AS value"
-						 "   FROM %4$s AS p) AS p ON p.value = x.value WHERE x.sharing > 1 OR p.value IS NOT NULL) AS n WHERE n.n > 0",
+						 " LEFT JOIN (SELECT DISTINCT CASE WHEN i.folds THEN pg_catalog.lower(t.value) ELSE t.value END AS value"
+						 "   FROM (SELECT pg_catalog.format('%%s', p.%3$s) AS value FROM %4$s AS p WHERE p.%3$s IS NOT NULL) AS t) AS p ON p.value = x.value WHERE x.sharing > 1 OR p.value IS NOT NULL) AS n WHERE n.n > 0",
 						 text, asy_sql_source(b, psprintf("%s AS u WHERE %s AND NOT %s", b->users_name, b->owes_expr, asy_sql_has_profile(b))),
 						 quote_identifier(c->name), b->profiles_name);
 	}

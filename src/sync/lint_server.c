@@ -24,7 +24,7 @@ static const char log_shows_parameters[] =
 	" WHERE v.setting <> '' AND " LOGS_PARAMETERS;
 
 static const char log_shows_slow[] =
-	"SELECT " "'log_parameter_max_length', pg_catalog.format('%s = %s: the server log gets the parameters of slow statements, tokens and password hashes among them',"
+	"SELECT 'log_parameter_max_length', pg_catalog.format('%s = %s: the server log gets the parameters of slow statements, tokens and password hashes among them',"
 	"  v.name, pg_catalog.current_setting(v.name)), " SET_ALL("log_parameter_max_length = 0")
 	" FROM (VALUES ('log_min_duration_statement'), ('log_min_duration_sample')) AS v(name)"
 	" WHERE pg_catalog.current_setting(v.name) NOT IN ('-1', CASE v.name WHEN 'log_min_duration_statement' THEN '0' ELSE '-1' END) AND " LOGS_PARAMETERS;
@@ -47,7 +47,7 @@ static const char replication_role[] =
 static const char replication_role_kept[] =
 	"SELECT pg_catalog.concat_ws(' in ', r.rolname, d.datname), 'session_replication_role = replica is set for all its sessions: no ordinary trigger fires there',"
 	" CASE WHEN r.oid IS NULL THEN pg_catalog.format('ALTER DATABASE %I RESET session_replication_role;', d.datname)"
-	"  ELSE pg_catalog.format('ALTER ROLE %I%s RESET session_replication_role;', r.rolname, pg_catalog.format(' IN DATABASE %I', d.datname)) END"
+	"  ELSE pg_catalog.format('ALTER ROLE %I%s RESET session_replication_role;', r.rolname, ' IN DATABASE ' || pg_catalog.quote_ident(d.datname)) END"
 	" FROM pg_catalog.pg_db_role_setting AS s LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase"
 	" WHERE 'session_replication_role=replica' = ANY (s.setconfig) AND (s.setdatabase = 0 OR d.datname = pg_catalog.current_database())";
 

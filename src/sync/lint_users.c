@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -160,7 +161,8 @@ identities(const AsyBinding *b)
 {
 	Oid			relid = get_relname_relid("identities", get_rel_namespace(b->users));
 
-	if (!is_auth_server(b) || !OidIsValid(relid) || !has_column(relid, "user_id") || !has_column(relid, "created_at") || !has_column(relid, "updated_at"))
+	if (!is_auth_server(b) || !OidIsValid(relid) || !has_column(relid, "created_at") || !has_column(relid, "updated_at") ||
+		!has_column(relid, "user_id") || get_atttype(relid, get_attnum(relid, "user_id")) != UUIDOID)
 		return NULL;
 	return asy_db_relation_name(relid);
 }
@@ -193,7 +195,7 @@ identity_missing(AsyBinding *b)
 					" SELECT u.id, u.id, jsonb_build_object(''sub'', u.id, ''email'', u.email), ''email'', now(), now() FROM ' || %1$s || ' AS u"
 					" WHERE u.email <> '''' AND NOT EXISTS (SELECT FROM ' || %2$s || ' AS i WHERE i.user_id = u.id);'"
 					" FROM (SELECT pg_catalog.count(*) AS n FROM %3$s AS u WHERE %4$s AND NOT %5$s"
-					"   AND NOT EXISTS (SELECT FROM %6$s AS i WHERE i.user_id::pg_catalog.text = u.%7$s::pg_catalog.text)) AS n WHERE n.n > 0",
+					"   AND NOT EXISTS (SELECT FROM %6$s AS i WHERE i.user_id = u.%7$s)) AS n WHERE n.n > 0",
 					quote_literal_cstr(b->users_name), quote_literal_cstr(table), b->users_name, named, b->gone_expr, table, quote_identifier(b->users_key_name));
 }
 
@@ -207,8 +209,8 @@ link_ambiguous(AsyBinding *b)
 		return NULL;
 	return psprintf("SELECT %1$s, pg_catalog.count(*) || ' e-mail addresses of profiles without a user belong to several such profiles, or to several users: which goes with whom cannot be told',"
 					" 'SELECT lower(' || %2$s || '), count(*) FROM ' || %1$s || ' WHERE ' || %3$s || ' IS NULL GROUP BY 1 ORDER BY 2 DESC;'"
-					" FROM (SELECT pg_catalog.lower(p.%4$s::pg_catalog.text) AS email, pg_catalog.count(*) AS n FROM %5$s AS p"
-					"   WHERE p.%6$s IS NULL AND p.%4$s::pg_catalog.text <> '' GROUP BY 1) AS p"
+					" FROM (SELECT pg_catalog.lower(pg_catalog.format('%%s', p.%4$s)) AS email, pg_catalog.count(*) AS n FROM %5$s AS p"
+					"   WHERE p.%6$s IS NULL AND pg_catalog.format('%%s', p.%4$s) <> '' GROUP BY 1) AS p"
 					" JOIN (SELECT pg_catalog.lower(%7$s) AS email, pg_catalog.count(*) AS n FROM %8$s AS u WHERE NOT %9$s GROUP BY 1) AS u ON u.email = p.email"
 					" WHERE p.n > 1 OR u.n > 1 HAVING pg_catalog.count(*) > 0",
 					quote_literal_cstr(b->profiles_name), quote_literal_cstr(quote_identifier(b->email)), quote_literal_cstr(quote_identifier(b->key)),
