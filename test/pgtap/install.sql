@@ -92,7 +92,16 @@ SELECT is(tap.state('SELECT * FROM authsync.' || thing), '00000', '… authsync.
 CALL "Weird; Schéma (1)".backfill_missing_profiles();
 SELECT is(:'SQLSTATE'::text, '00000', '… CALL');
 SELECT is(tap.state('SELECT * FROM "Weird; Schéma (1)".user_events', 'anon'), '42501', '… closed to anon');
+CREATE ROLE tap_install_reader;
+GRANT USAGE ON SCHEMA "Weird; Schéma (1)" TO tap_install_reader;
+SELECT count(*) AS missing FROM authsync.grant_access('tap_install_reader', 'reader') \gset
 ALTER SCHEMA "Weird; Schéma (1)" RENAME TO "Renamed";
+SELECT is(tap.state('SELECT * FROM "Renamed".user_events', 'tap_install_reader'), '00000', '… renamed: a reader reads the events');
+SELECT is(tap.state('SELECT * FROM "Renamed".get_auth_profile_mismatches()', 'tap_install_reader'), '00000', '… and calls the functions');
+SELECT is(authsync.revoke_access('tap_install_reader'), true, '… and is put out');
+SELECT is(tap.state('SELECT * FROM "Renamed".user_events', 'tap_install_reader'), '42501', '… again');
+DROP OWNED BY tap_install_reader;
+DROP ROLE tap_install_reader;
 SELECT is((SELECT count(*) FROM "Renamed".auth_profile_mismatch), 7::bigint, '… renamed: the view');
 SELECT tap.add_user(9, 'nine@example.com');
 SELECT is((SELECT count(*) FROM "Renamed".user_events WHERE user_id = tap.id(9)), 2::bigint, '… renamed: events');
