@@ -166,7 +166,7 @@ SELECT is(tap.refusal('{"full_name": 7}'), '22023 detail hint', 'a number');
 SELECT is(tap.refusal('{"full_name": {"from": "user_metadata.a", "allow": []}}'), '22023 detail hint', 'nothing allowed');
 SELECT is(tap.refusal('{"full_name": {"from": "user_metadata.a", "allow": "a"}}'), '22023 detail hint', 'allow that is no array');
 SELECT is(tap.refusal('{"full_name": {"from": "user_metadata.a", "guard": "yes"}}'), '22023 detail hint', 'guard that is no boolean');
-SELECT matches(tap.refusal('{"seats": {"from": "app_metadata.seats", "default": "many"}}'), '^22P02', 'a default that the column does not take');
+SELECT matches(tap.refusal('{"seats": {"from": "app_metadata.seats", "default": "many"}}'), '^(22P02|22023) detail hint', 'a default that the column does not take');
 SELECT matches(tap.refusal('[]'), '^22023', 'an array');
 SELECT matches(tap.refusal('{"id": {"from": "user_id", "key": true}, "email": {"from": "user_id", "key": true}}'), '^(22023|42P16|42601)', 'two keys');
 SELECT is((SELECT columns::text FROM authsync.bindings ORDER BY bound_at DESC LIMIT 1), :'before'::text, 'none of these changed the mapping');
