@@ -140,11 +140,11 @@ profiles_owed(AsyBinding *b)
 					asy_sql_has_profile(b), b->source_expr[ASY_USER_ID]);
 }
 
+/* The library is of the version that the server has; the objects are of the one that was installed or updated to. */
 static const char version[] =
-	"SELECT 'authsync', pg_catalog.format('version %s is installed in this database, the server has %s', e.extversion, a.default_version),"
+	"SELECT 'authsync', pg_catalog.format('the objects in this database are of version %s, the library is of version %s', e.extversion, v.library),"
 	" 'ALTER EXTENSION authsync UPDATE;'"
-	" FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_available_extensions AS a ON a.name = e.extname"
-	" WHERE e.oid = $4 AND a.default_version <> e.extversion";
+	" FROM pg_catalog.pg_extension AS e, (SELECT '" AUTHSYNC_VERSION "') AS v(library) WHERE e.oid = $4 AND e.extversion <> v.library";
 
 const AsyLintCheck asy_lint_binding[] = {
 	{"binding", "error", ASY_LINT_NOTHING, NULL, binding},
