@@ -116,6 +116,15 @@ SELECT is((SELECT trigger_enabled FROM monitor_signup_health()), true, 'trigger 
 ALTER TABLE auth.users DISABLE TRIGGER on_auth_user_created;
 SELECT is((SELECT trigger_enabled FROM monitor_signup_health()), false, 'trigger disabled');
 ALTER TABLE auth.users ENABLE TRIGGER on_auth_user_created;
+ALTER TABLE auth.users ENABLE REPLICA TRIGGER on_auth_user_created;
+SELECT is((SELECT trigger_enabled FROM monitor_signup_health()), false, 'trigger for replicas only');
+ALTER TABLE auth.users ENABLE TRIGGER on_auth_user_created;
+SELECT count(*) AS steps FROM authsync.setup(mode => 'off') \gset
+SELECT is((SELECT trigger_enabled FROM monitor_signup_health()), false, 'mode off: no trigger');
+SELECT is((SELECT drift_total FROM monitor_signup_health()), 11::bigint, '… all else stays');
+SELECT count(*) AS steps FROM authsync.setup(mode => 'safe') \gset
+SELECT is((SELECT trigger_enabled FROM monitor_signup_health()), true, 'mode safe: back again');
+SELECT is((SELECT worker_running FROM monitor_signup_health()), false, 'no worker runs here');
 SELECT is((SELECT concat_ws('/', errors_count, quarantined, intents_pending) FROM monitor_signup_health()), '0/0/0', 'no errors, nothing waiting');
 ALTER TABLE profiles ADD CONSTRAINT no_bad CHECK (email IS DISTINCT FROM 'bad@example.com');
 SELECT tap.add_user(36, 'bad@example.com', '1 minute');
@@ -139,6 +148,13 @@ SELECT is((SELECT count(*) FROM check_recent_signup_issues() WHERE signed_up_at 
 SELECT is((SELECT count(*) FROM check_recent_signup_issues(interval '1 second') WHERE issue <> 'x'), 0::bigint, '… an old sign-up is not recent');
 SELECT cmp_ok((SELECT count(*) FROM check_recent_signup_issues('100 days')), '>', 6::bigint, '… but is in a longer interval');
 SELECT tap.log_self(46, 'user_signedup', 'was46@example.com', '200 days');
+-- Who owes no profile is no issue; who was made behind the auth server's back is one.
+SELECT tap.add_user(47, 'deleted47@example.com', '1 minute', deleted => true, drift => true), tap.log_self(47, 'user_signedup', 'deleted47@example.com', '1 minute'),
+       tap.add_user(48, NULL, '1 minute', anonymous => true, drift => true), tap.log_self(48, 'user_signedup', '', '1 minute'),
+       tap.add_user(49, 'unlogged49@example.com', '1 minute', drift => true);
+SELECT is((SELECT array_agg(right(user_id::text, 2) || ' ' || issue ORDER BY user_id) FROM check_recent_signup_issues() WHERE user_id >= tap.id(46)), ARRAY['49 no_profile'],
+    '… none of one who owes no profile; one of a user whom the log does not know');
+DELETE FROM auth.users WHERE id IN (tap.id(47), tap.id(48), tap.id(49));
 SELECT is((SELECT issue FROM check_recent_signup_issues('100 days') WHERE user_id = tap.id(46)), NULL, '… which has its own end');
 
 -- get_user_signup_events
@@ -170,5 +186,19 @@ SELECT is((SELECT count(*) FROM auth_profile_mismatch WHERE status = 'email_mism
 SELECT is((SELECT profile_email FROM auth_profile_mismatch WHERE user_id = tap.id(1)), NULL, '… and no profile_email');
 SELECT is(tap.status(8), 'healthy', '… the profile is enough');
 SELECT is((SELECT string_agg(details, '; ') FROM verify_profile_completeness() WHERE check_name = 'Email consistency'), '0 mismatched emails', '… verify passes');
+
+-- A profile that must have an e-mail gets one that cannot be mailed; whatever its case, it is no mismatch.
+ALTER TABLE profiles ADD COLUMN email text UNIQUE;
+UPDATE profiles SET email = u.email FROM auth.users AS u WHERE u.id = profiles.id;
+UPDATE profiles SET email = id || '@users.invalid' WHERE email IS NULL OR email = '';
+ALTER TABLE profiles ALTER COLUMN email SET NOT NULL;
+SELECT count(*) AS steps FROM authsync.setup() \gset
+SELECT tap.add_user(51, NULL), tap.add_user(52, NULL);
+SELECT is((SELECT array_agg(email = id || '@users.invalid') FROM profiles WHERE id IN (tap.id(51), tap.id(52))), ARRAY[true, true], 'the fallback e-mail');
+SELECT is(tap.status(51) || tap.status(52), 'healthyhealthy', '… is no mismatch');
+UPDATE profiles SET email = upper(email) WHERE id = tap.id(51);
+SELECT is(tap.status(51), 'healthy', '… in capitals');
+UPDATE profiles SET email = tap.id(53) || '@users.invalid' WHERE id = tap.id(51);
+SELECT is(tap.status(51), 'email_mismatch', 'another user''s fallback is one');
 
 SELECT * FROM finish();
