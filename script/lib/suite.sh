@@ -281,7 +281,7 @@ for name in "${tap[@]}"; do
 	# What a test says of its failures goes to its own log, and the server's to another.
 	if [ "${culprits[*]: -1}" = "t/$name" ]; then
 		find "$TESTDIR" -name 'regress_log_*' -exec grep -hE -A 40 '#   Failed test' {} + | head -n 200 || true
-		find "$TESTDIR" -name '*.log' -exec tail -n 40 {} +
+		find "$TESTDIR" \( -name '*.log' -o -name 'regress_log_*' \) -exec tail -n 30 {} +
 	else
 		rm -rf "$TESTDIR"
 	fi
