@@ -1,6 +1,6 @@
 -- Readers and operators: what grant_access opens, and what stays shut.
 \i test/fixture/contract.sql
-SELECT no_plan();
+SELECT plan(209);
 
 DO $$
 DECLARE r text;

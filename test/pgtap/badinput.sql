@@ -1,6 +1,6 @@
 -- Whatever comes in: a clear error or a clean row; never a crash, never a lost row.
 \i test/fixture/contract.sql
-SELECT no_plan();
+SELECT plan(165);
 
 -- Arguments that make no sense: the SQLSTATE, a detail and a hint.
 SELECT tap.add_user(1, 'one@example.com'), tap.add_user(2, 'two@example.com', drift => true), tap.add_user(3, 'three@example.com', deleted => true, drift => true),

@@ -12,7 +12,7 @@ SELECT * FROM signup_audit_summary;
 SELECT count(*) AS events FROM user_events \gset
 \set without_authsync yes
 \i test/fixture/contract.sql
-SELECT no_plan();
+SELECT plan(105);
 SELECT is(:'created'::text, '00000', 'CREATE EXTENSION where there is nothing');
 SELECT is(:'mismatch'::text, '55000', 'auth_profile_mismatch, unbound');
 SELECT is(:'summary'::text, '55000', 'signup_audit_summary, unbound');
