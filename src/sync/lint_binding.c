@@ -59,7 +59,7 @@ enabled_off(AsyBinding *b pg_attribute_unused())
 {
 	return asy_guc_enabled ? NULL
 		: asy_lint_row("authsync.enabled", "off: every trigger of authsync does nothing, and no sign-up gets a profile",
-					   "ALTER SYSTEM SET authsync.enabled = on; SELECT pg_reload_conf();");
+					   "ALTER SYSTEM SET authsync.enabled = on; -- then SELECT pg_reload_conf();");
 }
 
 static char *
@@ -133,7 +133,7 @@ profiles_owed(AsyBinding *b)
 {
 	return psprintf("SELECT %s, pg_catalog.format('%%s users owe a profile, have none, and do not wait in quarantine:"
 					" they came past the triggers (before set-up, a load of data, replication)', n.n),"
-					" 'CALL %s.backfill_missing_profiles(); CALL authsync.maintain();'"
+					" 'CALL %s.backfill_missing_profiles(); -- then CALL authsync.maintain();'"
 					" FROM (SELECT pg_catalog.count(*) AS n FROM %s AS u WHERE %s AND NOT %s"
 					"   AND NOT EXISTS (SELECT FROM authsync.quarantine_rows AS q WHERE q.user_id = %s)) AS n WHERE n.n > 0",
 					quote_literal_cstr(b->users_name), b->face, b->users_name, b->owes_expr,

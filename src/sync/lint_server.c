@@ -8,7 +8,7 @@
 #include "sync/lint.h"
 
 #define SETTING(name) "pg_catalog.current_setting('" name "')"
-#define SET_ALL(setting) "'ALTER SYSTEM SET " setting "; SELECT pg_reload_conf();'"
+#define SET_ALL(setting) "'ALTER SYSTEM SET " setting "; -- then SELECT pg_reload_conf();'"
 
 /*
  * The auth server sends password hashes, tokens and addresses as parameters;
@@ -41,7 +41,7 @@ static const char log_shows_ddl[] =
 
 static const char replication_role[] =
 	"SELECT 'session_replication_role', pg_catalog.format('%s in this session: no ordinary trigger fires, and who is loaded so gets no profile', " SETTING("session_replication_role") "),"
-	" 'RESET session_replication_role; CALL authsync.maintain();'"
+	" 'RESET session_replication_role; -- then CALL authsync.maintain();'"
 	" WHERE " SETTING("session_replication_role") " = 'replica'";
 
 static const char replication_role_kept[] =
