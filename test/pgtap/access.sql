@@ -1,6 +1,6 @@
 -- Readers and operators: what grant_access opens, and what stays shut.
 \i test/fixture/contract.sql
-SELECT plan(209);
+SELECT plan(208);
 
 DO $$
 DECLARE r text;

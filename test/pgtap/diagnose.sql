@@ -1,6 +1,6 @@
 -- Definitions and counts on a population made by hand: everybody is here for one reason.
 \i test/fixture/contract.sql
-SELECT plan(95);
+SELECT plan(94);
 
 SELECT set_config('role', current_user, false) IS NOT NULL AS ok \gset
 CREATE FUNCTION tap.add_profile(n integer, email text, ago interval DEFAULT '0') RETURNS void LANGUAGE plpgsql AS $$

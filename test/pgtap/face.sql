@@ -1,6 +1,6 @@
 -- Names, arguments, defaults, columns and types that people's programs call, word by word.
 \i test/fixture/contract.sql
-SELECT plan(84);
+SELECT plan(83);
 
 CREATE FUNCTION tap.call(name text) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(concat_ws(' ', CASE prokind WHEN 'p' THEN 'procedure' ELSE 'function' END,

@@ -1,7 +1,7 @@
 -- Every function of the face called as PostgREST calls it: by name, in a transaction of its own with the claims set, as
 -- service_role; what looks by GET (READ ONLY), what acts by POST. And the checks that a monitor makes of the answers.
 \i test/fixture/contract.sql
-SELECT plan(95);
+SELECT plan(94);
 
 -- rows(FUNCTION) answers an array, value(FUNCTION) what the function returns; :look and :act are the transactions.
 \set look 'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL search_path = public, extensions; SET LOCAL ROLE service_role;'
