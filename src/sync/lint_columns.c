@@ -166,7 +166,7 @@ source_missing(AsyBinding *b)
 	ListCell   *lc;
 
 	initStringInfo(&q);
-	foreach(lc, asy_columns_parse(b->columns_text))
+	foreach(lc, asy_mapping_parse(b->columns_text))
 	{
 		AsyMapping *m = lfirst(lc);
 
