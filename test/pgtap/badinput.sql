@@ -1,6 +1,6 @@
 -- Whatever comes in: a clear error or a clean row; never a crash, never a lost row.
 \i test/fixture/contract.sql
-SELECT plan(165);
+SELECT plan(178);
 
 -- Arguments that make no sense: the SQLSTATE, a detail and a hint.
 SELECT tap.add_user(1, 'one@example.com'), tap.add_user(2, 'two@example.com', drift => true), tap.add_user(3, 'three@example.com', deleted => true, drift => true),
@@ -120,6 +120,18 @@ SELECT is((SELECT count(*) FROM auth_profile_mismatch WHERE status NOT IN ('heal
 SELECT is(tap.state('SELECT * FROM ' || thing), '00000', 'with all those users: ' || thing) FROM unnest(ARRAY['auth_profile_mismatch', 'diagnose_auth_profile_consistency()', 'monitor_signup_health()',
     'check_recent_signup_issues()', 'authsync.lint()', 'verify_profile_completeness()', 'resync_profiles()', 'backfill_all_missing_profiles()']) AS thing;
 SELECT is((SELECT count(*) FROM user_events WHERE details::text ~ 'example.com|DROP TABLE'), 0::bigint, 'and nothing of them is in the events');
+
+-- Times that nobody lived in.
+SELECT tap.add_user(n, 'time' || n || '@example.com', drift => true), tap.log_self(n, 'user_signedup', 'time' || n || '@example.com') FROM generate_series(151, 156) AS n;
+UPDATE auth.users SET created_at = (ARRAY[NULL, '-infinity', 'infinity', '4713-01-01 BC', '294000-01-01']::timestamptz[])[n - 150] FROM generate_series(151, 155) AS n WHERE id = tap.id(n);
+UPDATE auth.audit_log_entries SET created_at = (ARRAY[NULL, '-infinity', 'infinity', '4713-01-01 BC', '294000-01-01']::timestamptz[])[n - 150]
+  FROM generate_series(151, 155) AS n WHERE payload ->> 'actor_id' = tap.id(n)::text;
+SELECT is(tap.state('SELECT * FROM ' || thing), '00000', 'with those times: ' || thing) FROM unnest(ARRAY['auth_profile_mismatch', 'signup_audit_summary', 'diagnose_auth_profile_consistency()', 'monitor_signup_health()',
+    'monitor_signup_health(''100 years'')', 'check_recent_signup_issues()', 'get_auth_profile_mismatches()', 'get_registration_stats()', 'get_registration_stats(1000000)', 'get_user_signup_events(tap.id(152))', 'authsync.lint()']) AS thing;
+SELECT is((SELECT user_id FROM get_auth_profile_mismatches() WITH ORDINALITY WHERE status = 'auth_only' ORDER BY ordinality DESC LIMIT 1), tap.id(151), 'who has no time at all is the last of them');
+SELECT is((SELECT count(*) FROM get_auth_profile_mismatches() WHERE user_id BETWEEN tap.id(151) AND tap.id(156)), 6::bigint, 'all of them are found');
+DELETE FROM auth.users WHERE id BETWEEN tap.id(151) AND tap.id(156);
+DELETE FROM auth.audit_log_entries;
 
 -- The same people in one statement, and by backfill.
 CREATE TABLE tap.one_by_one AS SELECT id, profiles.email, display_name, account_type, avatar_url, onboarding_completed FROM profiles JOIN tap.odd ON id = tap.id(n);
