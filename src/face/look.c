@@ -153,9 +153,9 @@ authsync_mismatches(PG_FUNCTION_ARGS)
 
 	if (!PG_ARGISNULL(0))
 		asy_check_range("max_rows", PG_GETARG_INT32(0), 1, 1000000);
-	sql = psprintf("SELECT m.* FROM (%s) AS m ORDER BY m.status = 'audit_only',"
+	sql = psprintf("%s ORDER BY m.status = 'audit_only',"
 				   " COALESCE(m.user_created_at, m.signed_up_at, m.profile_created_at) DESC NULLS LAST, m.user_id LIMIT $1",
-				   asy_sql_mismatch(b, true));
+				   asy_sql_unhealthy(b));
 	values[0] = Int64GetDatum(PG_ARGISNULL(0) ? PG_INT64_MAX : PG_GETARG_INT32(0));
 	SPI_connect();
 	return rows_of(fcinfo, sql, 1, types, values);
@@ -166,15 +166,17 @@ static Datum
 moment_before_now(FunctionCallInfo fcinfo, int arg, const char *name)
 {
 	static const Interval zero = {0};
+	static const Interval longest = {.month = 12 * 1000};
 	Datum		now = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 
 	if (PG_ARGISNULL(arg))
 		asy_error_null(name);
-	if (DatumGetBool(DirectFunctionCall2(interval_lt, PG_GETARG_DATUM(arg), IntervalPGetDatum(&zero))))
+	if (DatumGetBool(DirectFunctionCall2(interval_lt, PG_GETARG_DATUM(arg), IntervalPGetDatum(&zero))) ||
+		DatumGetBool(DirectFunctionCall2(interval_gt, PG_GETARG_DATUM(arg), IntervalPGetDatum(&longest))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" must not be negative", name),
-				 errdetail("It says how far to look back from now."),
+				 errmsg("argument \"%s\" is out of range", name),
+				 errdetail("It says how far to look back from now: 0 to 1000 years."),
 				 errhint("Give an interval such as '1 hour'.")));
 	return DirectFunctionCall2(timestamptz_mi_interval, now, PG_GETARG_DATUM(arg));
 }

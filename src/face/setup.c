@@ -239,7 +239,7 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 	AsyFailure *failure;
 
 	asy_db_become(&saved, ext->owner, false);
-	mappings = asy_columns_parse(w->columns);
+	mappings = asy_mapping_parse(w->columns);
 	storing.columns_before = before->is_new ? NIL : describe_columns(asy_binding_get());
 	asy_db_restore(&saved);
 

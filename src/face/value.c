@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -204,7 +205,8 @@ authsync_canonical(PG_FUNCTION_ARGS)
 /*
  * signup_guard(regclass, ...), mismatch_guard(...): no rows, or 42501 where row
  * security would hide rows of a table from the caller: a comparison over half
- * the rows is wrong, not partial.
+ * the rows is wrong, not partial. 55000 where somebody has put a view, whose
+ * code would run as the caller, in a table's place.
  */
 Datum
 authsync_guard_rows(PG_FUNCTION_ARGS)
@@ -216,7 +218,14 @@ authsync_guard_rows(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		Oid			relid = DatumGetObjectId(tables[i]);
+		char		kind = get_rel_relkind(relid);
 
+		if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("%s is no table any more", asy_db_relation_name(relid)),
+					 errdetail("authsync was bound to a table of that name."),
+					 errhint("SELECT * FROM authsync.setup();")));
 		if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -39,22 +39,10 @@ from_todo(AsyBinding *b, AsyJobKind kind, const char **id)
 	return NULL;
 }
 
-int64
-asy_job_count(AsyBinding *b, AsyJobKind kind)
+static void
+list_ids(AsyJob *job, const char *sql)
 {
-	const char *id;
-
-	asy_db_exec(psprintf("SELECT pg_catalog.count(*) %s", from_todo(b, kind, &id)));
-	return asy_db_int64(0, 1);
-}
-
-void
-asy_job_list(AsyBinding *b, AsyJob *job)
-{
-	const char *id = NULL;
-	char	   *from = from_todo(b, job->kind, &id);
-
-	job->n = (int64) asy_db_exec(psprintf("SELECT %s %s ORDER BY 1", id, from));
+	job->n = (int64) asy_db_exec(sql);
 	job->ids = palloc_extended(sizeof(Datum) * Max(job->n, 1), MCXT_ALLOC_HUGE);
 	for (int64 i = 0; i < job->n; i++)
 	{
@@ -63,6 +51,72 @@ asy_job_list(AsyBinding *b, AsyJob *job)
 		job->ids[i] = datumCopy(asy_db_value(i, 1, &isnull), false, UUID_LEN);
 	}
 	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Comparing would run code that is not the server's, so it is done as the
+ * profiles' owner, who cannot see the users: they are handed over in arrays.
+ */
+#define COMPARED_AT_ONCE 10000
+
+static void
+list_differing_as_owner(AsyBinding *b, AsyJob *job)
+{
+	AsyJob		all = {0};
+
+	list_ids(&all, psprintf("SELECT %s FROM %s AS u WHERE %s ORDER BY 1", b->source_expr[ASY_USER_ID], b->users_name, b->owes_expr));
+	job->n = 0;
+	job->ids = all.ids;
+	for (int64 from = 0; from < all.n; from += COMPARED_AT_ONCE)
+	{
+		AsyUsers   *users = asy_users_by_ids(b, all.ids + from, (int) Min(COMPARED_AT_ONCE, all.n - from));
+		int		   *pick = palloc(sizeof(int) * Max(users->n, 1));
+		int		   *found = palloc(sizeof(int) * Max(users->n, 1));
+		int			n;
+
+		for (int i = 0; i < users->n; i++)
+			pick[i] = i;
+		n = asy_profile_differing(b, users, pick, users->n, found);
+		for (int i = 0; i < n; i++)
+			job->ids[job->n++] = asy_user_id(users, found[i]);
+	}
+}
+
+static bool
+compares_as_owner(AsyBinding *b, AsyJobKind kind)
+{
+	return kind == ASY_JOB_RESYNC && asy_sql_differing(b) == NULL && asy_sql_differing_of(b) != NULL;
+}
+
+int64
+asy_job_count(AsyBinding *b, AsyJobKind kind)
+{
+	const char *id;
+
+	if (compares_as_owner(b, kind))
+	{
+		AsyJob		job = {.kind = kind};
+
+		list_differing_as_owner(b, &job);
+		return job.n;
+	}
+	asy_db_exec(psprintf("SELECT pg_catalog.count(*) %s", from_todo(b, kind, &id)));
+	return asy_db_int64(0, 1);
+}
+
+void
+asy_job_list(AsyBinding *b, AsyJob *job)
+{
+	const char *id = NULL;
+	char	   *from;
+
+	if (compares_as_owner(b, job->kind))
+	{
+		list_differing_as_owner(b, job);
+		return;
+	}
+	from = from_todo(b, job->kind, &id);
+	list_ids(job, psprintf("SELECT %s %s ORDER BY 1", id, from));
 }
 
 /* ---- the plan's row ---- */

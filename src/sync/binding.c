@@ -70,12 +70,18 @@ watch_catalogs(void)
 	done = true;
 }
 
+/*
+ * The table of that name. Anything else that goes by it now counts as missing:
+ * we read as the extension's owner, and reading a view runs its owner's code.
+ */
 static Oid
-find_relation(const char *schema, const char *name)
+find_table(const char *schema, const char *name)
 {
 	Oid			nsp = schema ? get_namespace_oid(schema, true) : InvalidOid;
+	Oid			relid = OidIsValid(nsp) && name ? get_relname_relid(name, nsp) : InvalidOid;
+	char		kind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
 
-	return OidIsValid(nsp) && name ? get_relname_relid(name, nsp) : InvalidOid;
+	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ? relid : InvalidOid;
 }
 
 static Oid
@@ -161,14 +167,14 @@ build(const AsyExtension *ext, MemoryContext context)
 	b->columns_text = names[8];
 
 	b->users_name = quote_qualified_identifier(names[0], names[1]);
-	b->users = find_relation(names[0], names[1]);
+	b->users = find_table(names[0], names[1]);
 	if (OidIsValid(b->users))
 	{
 		b->users_owner = relation_owner(b->users);
 		asy_columns_resolve_users(b);
 	}
 
-	b->audit = find_relation(names[5], names[6]);
+	b->audit = find_table(names[5], names[6]);
 	if (OidIsValid(b->audit))
 	{
 		if (get_attnum(b->audit, "id") == InvalidAttrNumber || get_attnum(b->audit, "payload") == InvalidAttrNumber ||
@@ -181,13 +187,13 @@ build(const AsyExtension *ext, MemoryContext context)
 	if (names[3])
 	{
 		b->profiles_name = quote_qualified_identifier(names[2], names[3]);
-		b->profiles = find_relation(names[2], names[3]);
+		b->profiles = find_table(names[2], names[3]);
 		if (OidIsValid(b->profiles) && OidIsValid(b->users))
 		{
 			b->profiles_owner = relation_owner(b->profiles);
 			if (names[4] && get_attnum(b->profiles, names[4]) != InvalidAttrNumber)
 				b->key = names[4];
-			asy_columns_resolve_profiles(b, asy_columns_parse(b->columns_text));
+			asy_columns_resolve_profiles(b, asy_mapping_parse(b->columns_text));
 			if (b->key)
 			{
 				find_unique_index(b);
@@ -222,7 +228,7 @@ asy_binding_get(void)
 
 	/* What changes while we look makes it stale again. */
 	cached_is_valid = true;
-	bindings_table = find_relation("authsync", "bindings");
+	bindings_table = find_table("authsync", "bindings");
 	if (!OidIsValid(bindings_table))
 		return NULL;
 
@@ -262,7 +268,7 @@ asy_binding_require(void)
 	if (b == NULL)
 		asy_error_unbound(NULL);
 	if (!OidIsValid(b->users))
-		asy_error_unbound(psprintf("The bound users table %s does not exist.", b->users_name));
+		asy_error_unbound(psprintf("The bound users table %s does not exist, or is no table any more.", b->users_name));
 	if (b->users_key_name == NULL)
 		asy_error_unbound(psprintf("The bound users table %s has no column id of type uuid.", b->users_name));
 	return b;
@@ -277,7 +283,7 @@ asy_binding_require_profiles(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("authsync is not bound to a profiles table"),
-				 b->profiles_name ? errdetail("The bound profiles table %s does not exist.", b->profiles_name) :
+				 b->profiles_name ? errdetail("The bound profiles table %s does not exist, or is no table any more.", b->profiles_name) :
 				 errdetail("No profiles table is set."),
 				 errhint("SELECT * FROM authsync.setup();")));
 	if (b->key == NULL)

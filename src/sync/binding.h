@@ -69,6 +69,7 @@ typedef struct AsyColumn
 	bool		guard;			/* only authsync and operators may change it */
 	bool		by_hand;		/* named in setup(columns => ...) */
 	bool		has_allow;
+	bool		is_plain;		/* comparing it runs nobody's code but the server's: see asy_columns_type_is_plain */
 } AsyColumn;
 
 typedef struct AsyBinding

@@ -10,12 +10,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "nodes/nodes.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -26,20 +27,6 @@
 
 #define USER_METADATA "user_metadata."
 #define APP_METADATA "app_metadata."
-
-static const char *const plain_sources[] = {
-	"user_id", "subject", "email", "phone", "name", "nickname", "picture", "email_verified", "created_at"
-};
-
-bool
-asy_columns_source_is_known(const char *source)
-{
-	for (size_t i = 0; i < lengthof(plain_sources); i++)
-		if (strcmp(source, plain_sources[i]) == 0)
-			return true;
-	return (strncmp(source, USER_METADATA, strlen(USER_METADATA)) == 0 && source[strlen(USER_METADATA)] != '\0') ||
-		(strncmp(source, APP_METADATA, strlen(APP_METADATA)) == 0 && source[strlen(APP_METADATA)] != '\0');
-}
 
 bool
 asy_columns_grants_something(const char *column)
@@ -61,77 +48,43 @@ asy_columns_grants_something(const char *column)
 	return false;
 }
 
-/* ---- what setup() was told ---- */
-
-List *
-asy_columns_parse(const char *columns_json)
+bool
+asy_columns_type_is_plain(Oid type)
 {
-	static const char sql[] =
-		"SELECT c.key,"
-		" CASE pg_catalog.jsonb_typeof(c.value) WHEN 'string' THEN c.value #>> '{}' WHEN 'object' THEN c.value ->> 'from' END,"
-		" CASE pg_catalog.jsonb_typeof(c.value) WHEN 'object' THEN c.value ->> 'default' END,"
-		" c.value ->> 'sync',"
-		" c.value -> 'allow',"
-		" c.value -> 'guard' = 'true', c.value -> 'key' = 'true',"
-		" pg_catalog.jsonb_typeof(c.value) IN ('string', 'object')"
-		" AND COALESCE(pg_catalog.jsonb_typeof(c.value -> 'guard'), 'boolean') = 'boolean'"
-		" AND COALESCE(pg_catalog.jsonb_typeof(c.value -> 'key'), 'boolean') = 'boolean'"
-		" AND COALESCE(pg_catalog.jsonb_typeof(c.value -> 'allow'), 'array') = 'array',"
-		" (SELECT pg_catalog.min(k) FROM pg_catalog.jsonb_object_keys(CASE pg_catalog.jsonb_typeof(c.value) WHEN 'object' THEN c.value ELSE '{}' END) AS k"
-		"   WHERE k NOT IN ('from', 'default', 'sync', 'allow', 'guard', 'key')),"
-		" CASE pg_catalog.jsonb_typeof(c.value -> 'allow') WHEN 'array' THEN"
-		"   (SELECT pg_catalog.array_agg(v) FROM pg_catalog.jsonb_array_elements_text(c.value -> 'allow') AS v) END"
-		" FROM pg_catalog.jsonb_each($1::pg_catalog.jsonb) AS c ORDER BY c.key";
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(columns_json)};
-	List	   *result = NIL;
-	uint64		n = asy_db_run(sql, true, 1, types, values, NULL);
+	Oid			base = getBaseType(type);
+	Oid			element = get_element_type(base);
+	HeapTuple	tuple;
+	Form_pg_type form;
+	bool		plain;
 
-	for (uint64 i = 0; i < n; i++)
-	{
-		AsyMapping *m = palloc0(sizeof(AsyMapping));
-		char	   *stray = asy_db_text(i, 9);
-		bool		isnull;
-		Datum		allow;
+	if (OidIsValid(element))
+		return asy_columns_type_is_plain(element);
+	if (base < FirstNormalObjectId)
+		return true;
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(base));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	plain = form->typtype == TYPTYPE_ENUM || superuser_arg(form->typowner);
+	ReleaseSysCache(tuple);
+	return plain;
+}
 
-		m->column = asy_db_text(i, 1);
-		m->source = asy_db_text(i, 2);
-		m->fallback = asy_db_text(i, 3);
-		m->sync = asy_db_text(i, 4);
-		m->has_allow = asy_db_text(i, 5) != NULL;
-		m->guard = asy_db_bool(i, 6);
-		m->key = asy_db_bool(i, 7);
-		allow = asy_db_value(i, 10, &isnull);
-		if (!isnull)
-		{
-			Datum	   *items;
-			bool	   *nulls;
-			int			count;
+static bool
+is_foreign_function(Oid function, void *context pg_attribute_unused())
+{
+	return function >= FirstNormalObjectId;
+}
 
-			deconstruct_array(DatumGetArrayTypeP(allow), TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &count);
-			for (int j = 0; j < count; j++)
-				if (!nulls[j])
-					m->allow = lappend(m->allow, TextDatumGetCString(items[j]));
-		}
-
-		if (!asy_db_bool(i, 8) || stray ||
-			(m->source && !asy_columns_source_is_known(m->source)) ||
-			(m->source == NULL && m->fallback == NULL && !m->guard) ||
-			(m->sync && strcmp(m->sync, "once") != 0 && strcmp(m->sync, "always") != 0) ||
-			(m->has_allow && m->allow == NIL))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("cannot understand the mapping of column \"%s\"", m->column),
-					 stray ? errdetail("There is no key \"%s\" in a mapping.", stray) :
-					 m->source && !asy_columns_source_is_known(m->source) ? errdetail("There is no source \"%s\".", m->source) :
-					 m->sync ? errdetail("\"sync\" is \"once\" or \"always\".") :
-					 m->has_allow ? errdetail("\"allow\" is an array with at least one value.") :
-					 errdetail("A mapping is a source, or an object with at least \"from\", \"default\" or \"guard\"; \"guard\" and \"key\" are true or false."),
-					 errhint("Sources: user_id, subject, email, phone, name, nickname, picture, email_verified, created_at, user_metadata.<path>, app_metadata.<path>. "
-							 "Keys: from, default, sync, allow, guard, key.")));
-		result = lappend(result, m);
-	}
-	return result;
+/* Whether the expression calls a function that is not the server's own. */
+static bool
+calls_foreign_code(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_foreign_function, context))
+		return true;
+	return expression_tree_walker(node, calls_foreign_code, context);
 }
 
 /* ---- the users side ---- */
@@ -404,7 +357,7 @@ source_changed(AsyBinding *b, const char *source)
 
 /* The column's own default as SQL, or NULL; sets *stable. Takes no lock on the table. */
 static char *
-column_default(Oid relid, Form_pg_attribute att, bool *stable)
+column_default(Oid relid, Form_pg_attribute att, bool *stable, bool *plain)
 {
 	static const char sql[] =
 		"SELECT d.adbin::pg_catalog.text FROM pg_catalog.pg_attrdef AS d WHERE d.adrelid = $1 AND d.adnum = $2";
@@ -412,7 +365,7 @@ column_default(Oid relid, Form_pg_attribute att, bool *stable)
 	Datum		values[] = {ObjectIdGetDatum(relid), Int16GetDatum(att->attnum)};
 	Node	   *expr;
 
-	*stable = true;
+	*stable = *plain = true;
 	if (att->atthasdef && att->attgenerated == '\0' && asy_db_run(sql, true, 2, types, values, NULL) == 1)
 		expr = stringToNode(asy_db_text(0, 1));
 	else
@@ -420,6 +373,7 @@ column_default(Oid relid, Form_pg_attribute att, bool *stable)
 	if (expr == NULL)
 		return NULL;
 	*stable = !contain_volatile_functions(expr);
+	*plain = !calls_foreign_code(expr, NULL);
 	return deparse_expression(expr, NIL, false, false);
 }
 
@@ -461,6 +415,7 @@ resolve_column(AsyBinding *b, Form_pg_attribute att, AsyMapping *m)
 
 	c->name = pstrdup(NameStr(att->attname));
 	c->attnum = att->attnum;
+	c->is_plain = asy_columns_type_is_plain(att->atttypid);
 	c->by_hand = m != NULL;
 	c->source = m && m->source ? m->source : m && m->fallback ? NULL : source_by_name(b, att);
 	if (c->source)
@@ -483,7 +438,12 @@ resolve_column(AsyBinding *b, Form_pg_attribute att, AsyMapping *m)
 		c->fill_is_stable = true;
 	}
 	else
-		c->fill = column_default(b->profiles, att, &c->fill_is_stable);
+	{
+		bool		plain;
+
+		c->fill = column_default(b->profiles, att, &c->fill_is_stable, &plain);
+		c->is_plain &= plain || !c->fill_is_stable;
+	}
 
 	if (m && m->has_allow && c->value)
 	{
@@ -554,7 +514,7 @@ asy_columns_resolve_profiles(AsyBinding *b, List *mappings)
 		if (att->attgenerated != '\0' || (att->attidentity != '\0' && m == NULL))
 			continue;
 		c = resolve_column(b, att, m);
-		if (c->source && strcmp(c->source, "email") == 0 && c->value && b->email == NULL)
+		if (c->source && strcmp(c->source, "email") == 0 && c->value && c->is_plain && b->email == NULL)
 			b->email = c->name;
 		if (c->value || (m && m->fallback) || c->guard)
 			b->columns = lappend(b->columns, c);

@@ -7,22 +7,7 @@
 #define AUTHSYNC_COLUMNS_H
 
 #include "sync/binding.h"
-
-/* One entry of setup(columns => ...), as said. */
-typedef struct AsyMapping
-{
-	char	   *column;
-	char	   *source;			/* NULL: none given */
-	char	   *fallback;		/* "default" */
-	char	   *sync;			/* once, always or NULL */
-	List	   *allow;			/* char *; has_allow tells an empty list from none */
-	bool		has_allow;
-	bool		guard;
-	bool		key;
-} AsyMapping;
-
-/* Reads the mapping. SPI must be connected. Raises 22023 where it makes no sense. */
-extern List *asy_columns_parse(const char *columns_json);
+#include "sync/mapping.h"
 
 /* Fills the users side of the binding (users is set). */
 extern void asy_columns_resolve_users(AsyBinding *b);
@@ -36,8 +21,12 @@ extern void asy_columns_resolve_profiles(AsyBinding *b, List *mappings);
  */
 extern char *asy_columns_find_key(Oid profiles, Oid users, List *mappings);
 
-/* Whether a source is one that setup() takes. */
-extern bool asy_columns_source_is_known(const char *source);
+/*
+ * Whether values of the type can be read, cast and compared as the extension's
+ * owner: a type of a superuser's, or an enum. Another's type may bring casts,
+ * and with them code, of its own.
+ */
+extern bool asy_columns_type_is_plain(Oid type);
 
 /*
  * Whether a column of that name grants its owner something, so that what

@@ -176,6 +176,7 @@ asy_follow_created(AsyBinding *b, AsyUsers *users)
 	Notes		notes = {.b = b, .users = users, .events = asy_events_new()};
 	int		   *pick = palloc(sizeof(int) * Max(users->n, 1));
 	int			n = 0;
+	int			existing = 0;
 	int			made = 0;
 
 	if (b->profiles_name)
@@ -184,9 +185,17 @@ asy_follow_created(AsyBinding *b, AsyUsers *users)
 				pick[n++] = i;
 	write_profiles(b, users, pick, n, ASY_WRITE_INSERT);
 
+	/* Another trigger has made it before us, perhaps without the e-mail. */
+	for (int i = 0; i < n; i++)
+		if (users->outcome[pick[i]] == ASY_EXISTS)
+			pick[existing++] = pick[i];
+	write_profiles(b, users, pick, existing, ASY_WRITE_ALWAYS);
+
 	for (int i = 0; i < users->n; i++)
 	{
 		asy_events_add(notes.events, asy_user_id(users, i), "auth_user_created", NULL);
+		if (users->outcome[i] == ASY_UPDATED)
+			asy_events_add(notes.events, asy_user_id(users, i), "profile_updated", NULL);
 		if (users->outcome[i] == ASY_CREATED || users->outcome[i] == ASY_LINKED)
 		{
 			asy_events_add(notes.events, asy_user_id(users, i), "profile_bootstrap_ok",

@@ -8,9 +8,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
@@ -33,6 +35,14 @@ typedef struct Look
 	MemoryContext context;
 	List	   *found;			/* Finding */
 } Look;
+
+bool
+asy_lint_is_table(Oid relid)
+{
+	char		kind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
+
+	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_FOREIGN_TABLE;
+}
 
 char *
 asy_lint_row(const char *object, const char *detail, const char *hint)
@@ -58,9 +68,9 @@ makes_sense(const AsyLintCheck *check, const AsyBinding *b)
 		case ASY_LINT_NOTHING:
 			return true;
 		case ASY_LINT_USERS:
-			return b && OidIsValid(b->users) && b->users_key_name;
+			return b && asy_lint_is_table(b->users) && b->users_key_name;
 		case ASY_LINT_PROFILES:
-			return b && OidIsValid(b->users) && b->users_key_name && OidIsValid(b->profiles) && b->key;
+			return b && asy_lint_is_table(b->users) && b->users_key_name && asy_lint_is_table(b->profiles) && b->key;
 	}
 	return false;
 }

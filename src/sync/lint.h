@@ -42,6 +42,9 @@ extern const AsyLintCheck asy_lint_rights[];
 extern const AsyLintCheck asy_lint_users[];
 extern const AsyLintCheck asy_lint_server[];
 
+/* Whether it is there, and a table: to read a view is to run its owner's code. */
+extern bool asy_lint_is_table(Oid relid);
+
 /* A query of one row. hint may be NULL. */
 extern char *asy_lint_row(const char *object, const char *detail, const char *hint);
 

@@ -20,8 +20,8 @@ binding(AsyBinding *b)
 {
 	if (b == NULL)
 		return asy_lint_row("authsync", "no users table is set, so nothing follows the sign-ups", SETUP);
-	if (!OidIsValid(b->users))
-		return asy_lint_row(b->users_name, "the bound users table does not exist", SETUP);
+	if (!asy_lint_is_table(b->users))
+		return asy_lint_row(b->users_name, "the bound users table does not exist, or is no table any more", SETUP);
 	if (b->users_key_name == NULL)
 		return asy_lint_row(b->users_name, "the bound users table has no column id (or user_id) of type uuid",
 							psprintf("ALTER TABLE %s ADD COLUMN id uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE;", b->users_name));
@@ -33,15 +33,15 @@ profiles_missing(AsyBinding *b)
 {
 	if (b->profiles_name == NULL)
 		return asy_lint_row(b->users_name, "no profiles table is set, so nobody gets a profile", SETUP);
-	if (!OidIsValid(b->profiles))
-		return asy_lint_row(b->profiles_name, "the bound profiles table does not exist, so nobody gets a profile", SETUP);
+	if (!asy_lint_is_table(b->profiles))
+		return asy_lint_row(b->profiles_name, "the bound profiles table does not exist, or is no table any more, so nobody gets a profile", SETUP);
 	return NULL;
 }
 
 static char *
 key_missing(AsyBinding *b)
 {
-	if (!OidIsValid(b->profiles) || b->key)
+	if (!asy_lint_is_table(b->profiles) || b->key)
 		return NULL;
 	return asy_lint_row(b->profiles_name, "no column holds the user's id any more, so nobody gets a profile", SETUP);
 }
@@ -104,7 +104,7 @@ audit_log_off(AsyBinding *b)
 {
 	const char *named = users_have(b, "is_anonymous") ? "u.is_anonymous IS NOT TRUE" : "true";
 
-	if (!OidIsValid(b->audit) || !users_have(b, "last_sign_in_at") || !users_have(b, "updated_at"))
+	if (!asy_lint_is_table(b->audit) || !users_have(b, "last_sign_in_at") || !users_have(b, "updated_at"))
 		return NULL;
 	return psprintf("SELECT %1$s, CASE WHEN e.latest IS NULL THEN 'empty though users sign in' ELSE pg_catalog.format("
 					"'its newest entry is of %%s, while users were active until %%s', e.latest, a.latest) END"

@@ -161,7 +161,7 @@ identities(const AsyBinding *b)
 {
 	Oid			relid = get_relname_relid("identities", get_rel_namespace(b->users));
 
-	if (!is_auth_server(b) || !OidIsValid(relid) || !has_column(relid, "created_at") || !has_column(relid, "updated_at") ||
+	if (!is_auth_server(b) || !asy_lint_is_table(relid) || !has_column(relid, "created_at") || !has_column(relid, "updated_at") ||
 		!has_column(relid, "user_id") || get_atttype(relid, get_attnum(relid, "user_id")) != UUIDOID)
 		return NULL;
 	return asy_db_relation_name(relid);

@@ -21,139 +21,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "sync/prepared.h"
 #include "sync/profile.h"
 
 bool		asy_profile_writing = false;
-
-/* The saved plans of a binding; they go with its memory. */
-typedef enum PlanKind
-{
-	PLAN_BY_IDS,
-	PLAN_HELD,
-	PLAN_NEW_ROWS,
-	PLAN_INSERT,
-	PLAN_INSERT_HASHED,
-	PLAN_UPDATE_ALWAYS,
-	PLAN_UPDATE_ALL,
-	PLAN_EXISTING,
-	PLAN_LINKABLE,
-	PLAN_ALONE,
-	PLAN_LINK,
-	PLAN_REFUSED,
-	NPLANS
-} PlanKind;
-
-typedef struct AsyStatements
-{
-	SPIPlanPtr	plan[NPLANS];
-	bool		known_empty[NPLANS];	/* there is no such statement for this binding */
-	MemoryContextCallback free;
-} AsyStatements;
-
-static void
-free_plans(void *arg)
-{
-	AsyStatements *s = arg;
-
-	for (int i = 0; i < NPLANS; i++)
-		if (s->plan[i])
-			SPI_freeplan(s->plan[i]);
-}
-
-/* The parameters of a writing statement: one array type a field in use. */
-static int
-array_types(const AsyBinding *b, Oid *types)
-{
-	int			n = 0;
-
-	for (int f = 0; f < ASY_NFIELDS; f++)
-		if (b->uses[f])
-			types[n++] = get_array_type(asy_field_type[f]);
-	return n;
-}
-
-/* The e-mails of $1 that exactly one user has: $1 text[]. */
-static char *
-sql_alone(const AsyBinding *b)
-{
-	return psprintf("SELECT s.position FROM pg_catalog.unnest($1) WITH ORDINALITY AS s(email, position)"
-					" WHERE (SELECT pg_catalog.count(*) FROM (SELECT FROM %s AS u WHERE pg_catalog.lower(%s) = pg_catalog.lower(s.email) LIMIT 2) AS x) = 1",
-					b->users_name, b->source_expr[ASY_EMAIL]);
-}
-
-static char *
-plan_text(AsyBinding *b, PlanKind kind)
-{
-	switch (kind)
-	{
-		case PLAN_BY_IDS:
-		case PLAN_HELD:
-			return asy_sql_source(b, psprintf("%s AS u WHERE u.%s = ANY ($1) ORDER BY u.%s%s", b->users_name,
-											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name),
-											  kind == PLAN_HELD ? " FOR KEY SHARE SKIP LOCKED" : ""));
-		case PLAN_NEW_ROWS:
-			return asy_sql_source(b, "new_users AS u");
-		case PLAN_INSERT:
-			return asy_sql_insert(b, false);
-		case PLAN_INSERT_HASHED:
-			return asy_sql_insert(b, true);
-		case PLAN_UPDATE_ALWAYS:
-			return asy_sql_update(b, ASY_UPDATE_ALWAYS);
-		case PLAN_UPDATE_ALL:
-			return asy_sql_update(b, ASY_UPDATE_ALL);
-		case PLAN_EXISTING:
-			return asy_sql_existing(b);
-		case PLAN_LINKABLE:
-			return asy_sql_linkable(b);
-		case PLAN_ALONE:
-			return b->source_expr[ASY_EMAIL] ? sql_alone(b) : NULL;
-		case PLAN_LINK:
-			return asy_sql_link(b);
-		case PLAN_REFUSED:
-			return asy_sql_refused(b);
-		case NPLANS:
-			break;
-	}
-	return NULL;
-}
-
-/* The saved plan, prepared at first use by the identity that runs it; NULL: none for this binding. */
-static SPIPlanPtr
-plan_of(AsyBinding *b, PlanKind kind)
-{
-	AsyStatements *s = b->statements;
-	Oid			types[ASY_NFIELDS];
-	int			n;
-	char	   *sql;
-
-	if (s == NULL)
-	{
-		s = MemoryContextAllocZero(b->context, sizeof(AsyStatements));
-		s->free.func = free_plans;
-		s->free.arg = s;
-		MemoryContextRegisterResetCallback(b->context, &s->free);
-		b->statements = s;
-	}
-	if (s->plan[kind] || s->known_empty[kind])
-		return s->plan[kind];
-
-	sql = plan_text(b, kind);
-	if (sql == NULL)
-	{
-		s->known_empty[kind] = true;
-		return NULL;
-	}
-	if (kind == PLAN_BY_IDS || kind == PLAN_HELD)
-		types[0] = get_array_type(UUIDOID), n = 1;
-	else if (kind == PLAN_ALONE)
-		types[0] = TEXTARRAYOID, n = 1;
-	else if (kind == PLAN_NEW_ROWS)
-		n = 0;
-	else
-		n = array_types(b, types);
-	s->plan[kind] = asy_db_prepare(sql, n, types);
-	return s->plan[kind];
-}
 
 /* ---- reading users ---- */
 
@@ -210,31 +81,31 @@ array_of(Oid type, Datum *values, bool *nulls, int n)
 }
 
 static AsyUsers *
-users_of(AsyBinding *b, PlanKind plan, const Datum *ids, int n)
+users_of(AsyBinding *b, AsyPlanKind plan, const Datum *ids, int n)
 {
 	Datum		values[1];
 
 	values[0] = array_of(UUIDOID, (Datum *) ids, NULL, n);
-	asy_db_run_plan(plan_of(b, plan), values);
+	asy_db_run_plan(asy_prepared_plan(b, plan), values);
 	return users_from_result(b);
 }
 
 AsyUsers *
 asy_users_by_ids(AsyBinding *b, const Datum *ids, int n)
 {
-	return users_of(b, PLAN_BY_IDS, ids, n);
+	return users_of(b, ASY_PLAN_BY_IDS, ids, n);
 }
 
 AsyUsers *
 asy_users_held(AsyBinding *b, const Datum *ids, int n)
 {
-	return users_of(b, PLAN_HELD, ids, n);
+	return users_of(b, ASY_PLAN_HELD, ids, n);
 }
 
 AsyUsers *
 asy_users_from_new_rows(AsyBinding *b)
 {
-	asy_db_run_plan(plan_of(b, PLAN_NEW_ROWS), NULL);
+	asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_NEW_ROWS), NULL);
 	return users_from_result(b);
 }
 
@@ -322,7 +193,7 @@ static void
 link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_owner)
 {
 	AsyBinding *b = a->b;
-	SPIPlanPtr	linkable = plan_of(b, PLAN_LINKABLE);
+	SPIPlanPtr	linkable = asy_prepared_plan(b, ASY_PLAN_LINKABLE);
 	Attempt		some = *a;
 	int		   *pick;
 	Datum	   *emails;
@@ -344,7 +215,7 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 	/* Only the extension's owner may look at all users. */
 	param = array_of(TEXTOID, emails, NULL, n);
 	asy_db_become(&saved, extension_owner, true);
-	asy_db_run_plan(plan_of(b, PLAN_ALONE), &param);
+	asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_ALONE), &param);
 	asy_db_restore(&saved);
 
 	some.n = (int) SPI_processed;
@@ -356,7 +227,7 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 		Datum		some_params[ASY_NFIELDS];
 
 		parameters(&some, some_params);
-		asy_db_run_plan(plan_of(b, PLAN_LINK), some_params);
+		asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_LINK), some_params);
 		mark_returned(a, keyed, ASY_LINKED, false);
 	}
 }
@@ -369,7 +240,7 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 	int			made = 0;
 
 	link_profiles(a, params, keyed, extension_owner);
-	asy_db_run_plan(plan_of(a->b, with_hash ? PLAN_INSERT_HASHED : PLAN_INSERT), params);
+	asy_db_run_plan(asy_prepared_plan(a->b, with_hash ? ASY_PLAN_INSERT_HASHED : ASY_PLAN_INSERT), params);
 	mark_returned(a, keyed, ASY_CREATED, with_hash);
 
 	for (int i = 0; i < a->n; i++)
@@ -377,7 +248,7 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 			made++;
 	if (made == a->n)
 		return;
-	asy_db_run_plan(plan_of(a->b, PLAN_EXISTING), params);
+	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_EXISTING), params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 	{
 		AsyOutcome *outcome = &a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]];
@@ -398,7 +269,7 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 static void
 update_existing(const Attempt *a, Datum *params)
 {
-	SPIPlanPtr	plan = plan_of(a->b, a->how.kind == ASY_WRITE_ALL ? PLAN_UPDATE_ALL : PLAN_UPDATE_ALWAYS);
+	SPIPlanPtr	plan = asy_prepared_plan(a->b, a->how.kind == ASY_WRITE_ALL ? ASY_PLAN_UPDATE_ALL : ASY_PLAN_UPDATE_ALWAYS);
 
 	if (plan == NULL)
 		return;
@@ -430,7 +301,7 @@ leave_out_existing(Attempt *a)
 	parameters(a, params);
 	asy_db_become(&saved, a->b->profiles_owner, true);
 	asy_db_bound_lock_waits(a->how.lock_budget_ms);
-	asy_db_run_plan(plan_of(a->b, PLAN_EXISTING), params);
+	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_EXISTING), params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 		a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]] = ASY_EXISTS;
 	asy_db_restore(&saved);
@@ -535,11 +406,51 @@ asy_profile_write(AsyBinding *b, AsyUsers *users, const int *pick, int n, AsyWri
 		attempt(&whole);
 }
 
+typedef struct Comparison
+{
+	Attempt		a;
+	int		   *found;
+	int			nfound;
+} Comparison;
+
+static void
+compare(void *arg)
+{
+	Comparison *c = arg;
+	AsyIdentity saved;
+	Datum		params[ASY_NFIELDS];
+	SPIPlanPtr	plan;
+
+	parameters(&c->a, params);
+	asy_db_become(&saved, c->a.b->profiles_owner, true);
+	plan = asy_prepared_plan(c->a.b, ASY_PLAN_DIFFERING);
+	if (plan)
+		asy_db_run_plan(plan, params);
+	for (uint64 r = 0; plan && r < SPI_processed; r++)
+		c->found[c->nfound++] = c->a.pick[asy_db_int64(r, 1) - 1];
+	asy_db_restore(&saved);
+}
+
+int
+asy_profile_differing(AsyBinding *b, AsyUsers *users, const int *pick, int n, int *found)
+{
+	Comparison	c = {.a = {.b = b, .users = users, .pick = pick, .n = n}, .found = found};
+
+	if (n == 0)
+		return 0;
+	if (asy_db_try(compare, &c) == NULL)
+		return c.nfound;
+
+	/* One cannot be compared: let the writing find out which. */
+	memcpy(found, pick, sizeof(int) * n);
+	return n;
+}
+
 List *
 asy_profile_refusals(AsyBinding *b, AsyUsers *users, const int *pick, int n)
 {
 	Attempt		a = {.b = b, .users = users, .pick = pick, .n = n};
-	SPIPlanPtr	plan = plan_of(b, PLAN_REFUSED);
+	SPIPlanPtr	plan = asy_prepared_plan(b, ASY_PLAN_REFUSED);
 	Datum		params[ASY_NFIELDS];
 	List	   *result = NIL;
 

@@ -65,6 +65,9 @@ extern bool asy_profile_writing;
  */
 extern void asy_profile_write(AsyBinding *b, AsyUsers *users, const int *pick, int n, AsyWrite how);
 
+/* Those of pick whose profile differs in a column kept equal, seen as the profiles' owner; found has room for n. */
+extern int	asy_profile_differing(AsyBinding *b, AsyUsers *users, const int *pick, int n, int *found);
+
 /* Positions of users whose profile was made with a value outside allow: pairs (position, column). */
 typedef struct AsyRefusal
 {

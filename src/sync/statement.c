@@ -119,15 +119,16 @@ asy_sql_signups(const AsyBinding *b)
 					" authsync.to_uuid(e.entry OPERATOR(pg_catalog.->>) 'actor_id'::pg_catalog.text) AS actor_id,"
 					" %s AS ip_address, a.created_at::pg_catalog.timestamptz AS created_at"
 					" FROM %s AS a, LATERAL (SELECT authsync.clean_json(a.payload::pg_catalog.json) AS entry) AS e"
-					" WHERE a.payload::pg_catalog.text OPERATOR(pg_catalog.~) 'user_(signedup|invited|confirmation_requested)'::pg_catalog.text"
+					" WHERE pg_catalog.strpos(a.payload::pg_catalog.text, '\"user_') OPERATOR(pg_catalog.>) 0"
 					" AND (e.entry OPERATOR(pg_catalog.->>) 'action'::pg_catalog.text) OPERATOR(pg_catalog.~)"
 					" '^user_(signedup|invited|confirmation_requested)$'::pg_catalog.text",
 					get_attnum(b->audit, "ip_address") != InvalidAttrNumber ? "a.ip_address::pg_catalog.text" : "NULL::pg_catalog.text",
 					b->audit_name);
 }
 
-char *
-asy_sql_mismatch(const AsyBinding *b, bool unhealthy_only)
+/* The rows of auth_profile_mismatch: one branch a status. earliest: "... AS a". */
+static char *
+mismatch(const AsyBinding *b, bool unhealthy_only, const char *earliest)
 {
 	const char *uid = b->source_expr[ASY_USER_ID];
 	const char *uemail = b->source_expr[ASY_EMAIL] ? b->source_expr[ASY_EMAIL] : "NULL::pg_catalog.text";
@@ -136,9 +137,6 @@ asy_sql_mismatch(const AsyBinding *b, bool unhealthy_only)
 	bool		profiles = has_profiles(b);
 	char	   *pemail = b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text";
 	char	   *pcreated = b->created_at ? psprintf("p.%s", qid(b->created_at)) : pstrdup(none);
-	char	   *earliest = psprintf("(SELECT DISTINCT ON (x.user_id) x.user_id, x.email, x.created_at FROM (%s) AS x"
-									" WHERE x.user_id IS NOT NULL ORDER BY x.user_id, x.created_at, x.audit_id) AS a",
-									asy_sql_signups(b));
 	char	   *has = asy_sql_has_profile(b);
 	StringInfoData q;
 
@@ -196,6 +194,28 @@ asy_sql_mismatch(const AsyBinding *b, bool unhealthy_only)
 	return q.data;
 }
 
+/* Each user's earliest entry; as a view's piece, or once for all branches of a function's query. */
+static char *
+earliest_entries(const AsyBinding *b)
+{
+	return psprintf("(SELECT DISTINCT ON (x.user_id) x.user_id, x.email, x.created_at FROM (%s) AS x"
+					" WHERE x.user_id IS NOT NULL ORDER BY x.user_id, x.created_at, x.audit_id)",
+					asy_sql_signups(b));
+}
+
+char *
+asy_sql_unhealthy(const AsyBinding *b)
+{
+	return psprintf("WITH earliest AS MATERIALIZED %s SELECT * FROM (%s) AS m", earliest_entries(b),
+					mismatch(b, true, "earliest AS a"));
+}
+
+char *
+asy_sql_mismatch(const AsyBinding *b)
+{
+	return mismatch(b, false, psprintf("%s AS a", earliest_entries(b)));
+}
+
 /*
  * As the views have them: first comes a function that returns nothing, or
  * 42501 where row security hides a table's rows. It stands in FROM, because
@@ -227,7 +247,7 @@ asy_sql_mismatch_view(const AsyBinding *b)
 {
 	const char *tables[3] = {b->users_name, has_profiles(b) ? b->profiles_name : NULL, b->audit_name};
 
-	return guarded("mismatch_guard", asy_sql_mismatch(b, false), tables);
+	return guarded("mismatch_guard", asy_sql_mismatch(b), tables);
 }
 
 /* ---- reading users ---- */
@@ -469,14 +489,33 @@ char *
 asy_sql_differing(const AsyBinding *b)
 {
 	StringInfoData q;
+	ListCell   *lc;
 	char	   *differs = any_differs(b, ASY_UPDATE_ALWAYS, true);
 
 	if (differs == NULL)
 		return NULL;
+	foreach(lc, b->columns)
+	{
+		AsyColumn  *c = lfirst(lc);
+
+		if (is_kept(c, ASY_UPDATE_ALWAYS) && !c->is_plain)
+			return NULL;
+	}
 	initStringInfo(&q);
 	appendStringInfoString(&q, "FROM (SELECT ");
 	append_fields(&q, b);
 	appendStringInfo(&q, " FROM %s AS u WHERE %s) AS s JOIN %s AS p ON %s WHERE (%s)",
 					 b->users_name, b->owes_expr, b->profiles_name, s_key_is(b, "p"), differs);
 	return q.data;
+}
+
+char *
+asy_sql_differing_of(const AsyBinding *b)
+{
+	char	   *differs = any_differs(b, ASY_UPDATE_ALWAYS, false);
+
+	if (differs == NULL)
+		return NULL;
+	return psprintf("SELECT s.position FROM %s JOIN %s AS p ON %s WHERE (%s)",
+					arrays(b, true), b->profiles_name, s_key_is(b, "p"), differs);
 }

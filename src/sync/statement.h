@@ -21,7 +21,8 @@ extern char *asy_sql_missing(const AsyBinding *b);			/* "FROM users AS u WHERE o
 
 /* Queries. */
 extern char *asy_sql_signups(const AsyBinding *b);		/* the rows of signup_audit_summary */
-extern char *asy_sql_mismatch(const AsyBinding *b, bool unhealthy_only);	/* the rows of auth_profile_mismatch */
+extern char *asy_sql_mismatch(const AsyBinding *b);		/* the rows of auth_profile_mismatch */
+extern char *asy_sql_unhealthy(const AsyBinding *b);	/* those that are not healthy */
 extern char *asy_sql_signup_view(const AsyBinding *b);	/* the same, refusing where row security hides rows */
 extern char *asy_sql_mismatch_view(const AsyBinding *b);
 
@@ -40,6 +41,15 @@ typedef enum AsyUpdateKind
 extern char *asy_sql_update(const AsyBinding *b, AsyUpdateKind kind);	/* NULL: nothing to keep equal */
 extern char *asy_sql_existing(const AsyBinding *b);		/* $1 uuid[]: positions of those that have a profile */
 extern char *asy_sql_refused(const AsyBinding *b);		/* NULL: no column has allow */
-extern char *asy_sql_differing(const AsyBinding *b);	/* "FROM ... WHERE": users whose profile differs in a column kept equal */
+
+/*
+ * "FROM ... WHERE" of users whose profile differs in a column kept equal, to
+ * run as the extension's owner; NULL where no column is kept equal, or where
+ * comparing one would run somebody's code.
+ */
+extern char *asy_sql_differing(const AsyBinding *b);
+
+/* The same for given users, to run as the profiles' owner: their positions. NULL: no column is kept equal. */
+extern char *asy_sql_differing_of(const AsyBinding *b);
 
 #endif

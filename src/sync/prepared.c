@@ -1,0 +1,127 @@
+/*
+ * prepared.c
+ *	  The saved plans of a binding; they go with its memory.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "sync/prepared.h"
+#include "sync/statement.h"
+
+typedef struct AsyStatements
+{
+	SPIPlanPtr	plan[ASY_NPLANS];
+	bool		known_empty[ASY_NPLANS];	/* there is no such statement for this binding */
+	MemoryContextCallback free;
+} AsyStatements;
+
+static void
+free_plans(void *arg)
+{
+	AsyStatements *s = arg;
+
+	for (int i = 0; i < ASY_NPLANS; i++)
+		if (s->plan[i])
+			SPI_freeplan(s->plan[i]);
+}
+
+/* The parameters of a writing statement: one array type a field in use. */
+static int
+array_types(const AsyBinding *b, Oid *types)
+{
+	int			n = 0;
+
+	for (int f = 0; f < ASY_NFIELDS; f++)
+		if (b->uses[f])
+			types[n++] = get_array_type(asy_field_type[f]);
+	return n;
+}
+
+/* The e-mails of $1 that exactly one user has: $1 text[]. */
+static char *
+sql_alone(const AsyBinding *b)
+{
+	return psprintf("SELECT s.position FROM pg_catalog.unnest($1) WITH ORDINALITY AS s(email, position)"
+					" WHERE (SELECT pg_catalog.count(*) FROM (SELECT FROM %s AS u WHERE pg_catalog.lower(%s) = pg_catalog.lower(s.email) LIMIT 2) AS x) = 1",
+					b->users_name, b->source_expr[ASY_EMAIL]);
+}
+
+static char *
+plan_text(AsyBinding *b, AsyPlanKind kind)
+{
+	switch (kind)
+	{
+		case ASY_PLAN_BY_IDS:
+		case ASY_PLAN_HELD:
+			return asy_sql_source(b, psprintf("%s AS u WHERE u.%s = ANY ($1) ORDER BY u.%s%s", b->users_name,
+											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name),
+											  kind == ASY_PLAN_HELD ? " FOR KEY SHARE SKIP LOCKED" : ""));
+		case ASY_PLAN_NEW_ROWS:
+			return asy_sql_source(b, "new_users AS u");
+		case ASY_PLAN_INSERT:
+			return asy_sql_insert(b, false);
+		case ASY_PLAN_INSERT_HASHED:
+			return asy_sql_insert(b, true);
+		case ASY_PLAN_UPDATE_ALWAYS:
+			return asy_sql_update(b, ASY_UPDATE_ALWAYS);
+		case ASY_PLAN_UPDATE_ALL:
+			return asy_sql_update(b, ASY_UPDATE_ALL);
+		case ASY_PLAN_EXISTING:
+			return asy_sql_existing(b);
+		case ASY_PLAN_LINKABLE:
+			return asy_sql_linkable(b);
+		case ASY_PLAN_ALONE:
+			return b->source_expr[ASY_EMAIL] ? sql_alone(b) : NULL;
+		case ASY_PLAN_LINK:
+			return asy_sql_link(b);
+		case ASY_PLAN_REFUSED:
+			return asy_sql_refused(b);
+		case ASY_PLAN_DIFFERING:
+			return asy_sql_differing_of(b);
+		case ASY_NPLANS:
+			break;
+	}
+	return NULL;
+}
+
+/* The saved plan, prepared at first use by the identity that runs it; NULL: none for this binding. */
+SPIPlanPtr
+asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
+{
+	AsyStatements *s = b->statements;
+	Oid			types[ASY_NFIELDS];
+	int			n;
+	char	   *sql;
+
+	if (s == NULL)
+	{
+		s = MemoryContextAllocZero(b->context, sizeof(AsyStatements));
+		s->free.func = free_plans;
+		s->free.arg = s;
+		MemoryContextRegisterResetCallback(b->context, &s->free);
+		b->statements = s;
+	}
+	if (s->plan[kind] || s->known_empty[kind])
+		return s->plan[kind];
+
+	sql = plan_text(b, kind);
+	if (sql == NULL)
+	{
+		s->known_empty[kind] = true;
+		return NULL;
+	}
+	if (kind == ASY_PLAN_BY_IDS || kind == ASY_PLAN_HELD)
+		types[0] = get_array_type(UUIDOID), n = 1;
+	else if (kind == ASY_PLAN_ALONE)
+		types[0] = TEXTARRAYOID, n = 1;
+	else if (kind == ASY_PLAN_NEW_ROWS)
+		n = 0;
+	else
+		n = array_types(b, types);
+	s->plan[kind] = asy_db_prepare(sql, n, types);
+	return s->plan[kind];
+}

@@ -1,0 +1,36 @@
+/*
+ * prepared.h
+ *	  The saved plans of a binding.
+ */
+#ifndef AUTHSYNC_PREPARED_H
+#define AUTHSYNC_PREPARED_H
+
+#include "sync/binding.h"
+
+typedef enum AsyPlanKind
+{
+	ASY_PLAN_BY_IDS,
+	ASY_PLAN_HELD,
+	ASY_PLAN_NEW_ROWS,
+	ASY_PLAN_INSERT,
+	ASY_PLAN_INSERT_HASHED,
+	ASY_PLAN_UPDATE_ALWAYS,
+	ASY_PLAN_UPDATE_ALL,
+	ASY_PLAN_EXISTING,
+	ASY_PLAN_LINKABLE,
+	ASY_PLAN_ALONE,
+	ASY_PLAN_LINK,
+	ASY_PLAN_REFUSED,
+	ASY_PLAN_DIFFERING,
+	ASY_NPLANS
+} AsyPlanKind;
+
+/*
+ * The plan, prepared at first use by the identity that runs it; NULL if there
+ * is no such statement for this binding. Its parameters are the arrays of the
+ * fields in use (ASY_PLAN_BY_IDS, ASY_PLAN_HELD: uuid[]; ASY_PLAN_ALONE: text[];
+ * ASY_PLAN_NEW_ROWS: none). SPI connected.
+ */
+extern SPIPlanPtr asy_prepared_plan(AsyBinding *b, AsyPlanKind kind);
+
+#endif
