@@ -36,6 +36,8 @@ SELECT is(tap.try('binding', 'public.clients', $$CREATE TABLE clients (id text);
     'absent, error', 'users without a uuid');
 SELECT is(tap.try('binding', 'authsync.bindings', $$UPDATE authsync.bindings SET columns = '{"email": {"from": "nonsense"}}'$$), 'absent, error, mended', 'a mapping that nobody understands');
 SELECT is(tap.try('profiles_missing', 'public.profiles', 'ALTER TABLE profiles RENAME TO people'), 'absent, error, mended', 'profiles gone');
+SELECT is(tap.try('profiles_missing', 'public.profiles', $$ALTER TABLE profiles RENAME TO people; CREATE FUNCTION mine(uuid) RETURNS uuid LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''run as %'', current_user; END';
+    CREATE VIEW profiles AS SELECT mine(id) AS id FROM people$$, false), 'absent, error', 'a view in their place, which is not read');
 SELECT is(tap.try('profiles_missing', 'auth.users', 'UPDATE authsync.bindings SET profiles_schema = NULL, profiles_table = NULL'), 'absent, error, mended', 'profiles never set');
 SELECT is(tap.try('key_missing', 'public.profiles', $$UPDATE authsync.bindings SET key_column = 'gone'$$), 'absent, error, mended', 'the key gone');
 SELECT is(tap.try('mode_off', 'auth.users', $$SELECT authsync.setup(mode => 'off')$$), 'absent, warning, mended', 'mode off');
