@@ -260,7 +260,7 @@ authsync_monitor(PG_FUNCTION_ARGS)
 	const char *created = b->source_expr[ASY_CREATED_AT] ? b->source_expr[ASY_CREATED_AT] : "NULL::pg_catalog.timestamptz";
 	char	   *sql = psprintf("WITH recent AS MATERIALIZED (SELECT pg_catalog.count(*) AS n, pg_catalog.count(*) FILTER (WHERE NOT %1$s) AS missing"
 							   "   FROM %2$s AS u WHERE %3$s AND %4$s >= $1),"
-							   " missing AS MATERIALIZED (SELECT pg_catalog.count(*) AS n, pg_catalog.min(%4$s) AS oldest %5$s)"
+							   " missing AS MATERIALIZED (SELECT pg_catalog.count(*) AS n, pg_catalog.min(%4$s) FILTER (WHERE pg_catalog.isfinite(%4$s)) AS oldest %5$s)"
 							   " SELECT pg_catalog.now(), r.n, r.missing,"
 							   " CASE WHEN r.n = 0 THEN 100::pg_catalog.numeric ELSE pg_catalog.trunc(100.0 * (r.n - r.missing) / r.n, 2) END,"
 							   " (SELECT pg_catalog.count(*) FROM %6$s.user_events AS e WHERE e.created_at >= $1 AND e.event_type IN ('profile_bootstrap_error', 'poll_failed')),"
