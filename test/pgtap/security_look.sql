@@ -49,7 +49,7 @@ BEGIN
     RETURN CASE WHEN current_setting('tap.caught') <> '' THEN 'INSERT INTO auth.users' ELSE 'nobody' END;
 END $$;
 
-SELECT plan(7);
+SELECT plan(12);
 SET tap.caught = '';
 SET ROLE tap_eve;
 CREATE TABLE den.profiles (id uuid PRIMARY KEY, email text, display_name text);
@@ -102,6 +102,55 @@ RESET ROLE;
 ANALYZE den.profiles;
 SELECT is(tap.look(), 'nobody', 'a policy, an index over her functions');
 ROLLBACK;
+-- A column that is kept equal is compared: its type's functions must not run with it either.
+BEGIN;
+GRANT CREATE ON DATABASE :"DBNAME" TO tap_eve;
+SET LOCAL ROLE tap_eve;
+CREATE FUNCTION den.yes(text) RETURNS boolean LANGUAGE sql AS $$ SELECT den.evil($1) IS NOT NULL $$;
+CREATE DOMAIN den.counted AS integer CHECK (VALUE IS NULL OR den.yes(VALUE::text));
+CREATE DOMAIN den.watched AS text DEFAULT den.evil('free') CHECK (den.yes(VALUE));
+CREATE TYPE den.address AS (a text);
+CREATE FUNCTION den.to_text(den.address) RETURNS text LANGUAGE sql AS $$ SELECT den.evil(($1).a) $$;
+CREATE FUNCTION den.from_text(text) RETURNS den.address LANGUAGE sql AS $$ SELECT ROW(den.evil($1))::den.address $$;
+CREATE CAST (den.address AS text) WITH FUNCTION den.to_text(den.address) AS IMPLICIT;
+CREATE CAST (text AS den.address) WITH FUNCTION den.from_text(text) AS ASSIGNMENT;
+DROP TABLE den.profiles;
+CREATE TABLE den.profiles (id uuid PRIMARY KEY, email den.watched, phone den.watched, note den.watched NOT NULL DEFAULT den.evil('d'), display_name text DEFAULT den.evil('e'), plan text, seats den.counted);
+RESET ROLE;
+SELECT count(*) FROM authsync.setup(profiles => 'den.profiles', columns => '{"phone": {"from": "phone", "sync": "always", "default": "none"}, "note": {"from": "app_metadata.note", "sync": "always", "allow": ["a"]},
+    "display_name": {"from": "user_metadata.display_name", "sync": "always"}, "seats": {"from": "app_metadata.seats", "sync": "always", "default": 1}, "plan": {"from": "app_metadata.plan", "guard": true}}') \g /dev/null
+\set got :SQLSTATE
+SELECT is(:'got'::text, '00000', 'columns of a domain of hers, kept equal: bound');
+SELECT is(current_setting('tap.caught'), '', '… without running her code as the superuser who binds them');
+SET LOCAL tap.caught = '';
+SAVEPOINT s;
+SELECT is(tap.look(), 'nobody', '… and harmless');
+ROLLBACK TO s;
+UPDATE auth.users SET raw_app_meta_data = '{"note": "a", "plan": "x", "seats": 7}', raw_user_meta_data = '{"display_name": "n"}', phone = right(id::text, 3);
+INSERT INTO den.profiles SELECT id, 'other@example.com' FROM auth.users ON CONFLICT (id) DO UPDATE SET email = 'other@example.com', phone = 'y', note = 'z', display_name = 'q';
+SET LOCAL tap.caught = '';
+SELECT is(tap.look(), 'nobody', '… also where every row differs');
+ROLLBACK;
+SET tap.caught = '';
+BEGIN;
+SET LOCAL ROLE tap_eve;
+CREATE TYPE den.address AS (a text);
+CREATE FUNCTION den.to_text(den.address) RETURNS text LANGUAGE sql AS $$ SELECT den.evil(($1).a) $$;
+CREATE FUNCTION den.from_text(text) RETURNS den.address LANGUAGE sql AS $$ SELECT ROW(den.evil($1))::den.address $$;
+CREATE CAST (den.address AS text) WITH FUNCTION den.to_text(den.address) AS IMPLICIT;
+CREATE CAST (text AS den.address) WITH FUNCTION den.from_text(text) AS ASSIGNMENT;
+DROP TABLE den.profiles;
+CREATE TABLE den.profiles (id uuid PRIMARY KEY, email text, home den.address);
+RESET ROLE;
+SAVEPOINT s;
+SELECT count(*) FROM authsync.setup(profiles => 'den.profiles', columns => '{"home": {"from": "app_metadata.home", "sync": "always"}}') \g /dev/null
+\if :ERROR
+ROLLBACK TO s;
+\endif
+UPDATE auth.users SET raw_app_meta_data = '{"home": "a"}';
+SELECT is(tap.look(), 'nobody', 'a column of a type whose casts are hers, kept equal: refused, or harmless');
+ROLLBACK;
+SET tap.caught = '';
 -- The same of the users' side: whoever may bind a users table of his own.
 BEGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO tap_eve;
