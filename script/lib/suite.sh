@@ -174,7 +174,7 @@ mapfile -t scripts < <(files test '*.sh' script)
 
 build()
 {
-	PG_CFLAGS="-Wall -Wextra -Werror" make with_llvm=no PG_CONFIG="$PG_CONFIG" &&
+	PG_CFLAGS="-Wall -Wextra -Werror" make -s with_llvm=no PG_CONFIG="$PG_CONFIG" &&
 		make -s install with_llvm=no PG_CONFIG="$PG_CONFIG" DESTDIR="$dest"
 }
 

