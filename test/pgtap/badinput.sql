@@ -1,6 +1,6 @@
 -- Whatever comes in: a clear error or a clean row; never a crash, never a lost row.
 \i test/fixture/contract.sql
-SELECT plan(178);
+SELECT plan(191);
 
 -- Arguments that make no sense: the SQLSTATE, a detail and a hint.
 SELECT tap.add_user(1, 'one@example.com'), tap.add_user(2, 'two@example.com', drift => true), tap.add_user(3, 'three@example.com', deleted => true, drift => true),
@@ -123,7 +123,9 @@ SELECT is((SELECT count(*) FROM user_events WHERE details::text ~ 'example.com|D
 
 -- Times that nobody lived in.
 SELECT tap.add_user(n, 'time' || n || '@example.com', drift => true), tap.log_self(n, 'user_signedup', 'time' || n || '@example.com') FROM generate_series(151, 156) AS n;
+SET session_replication_role = replica;
 UPDATE auth.users SET created_at = (ARRAY[NULL, '-infinity', 'infinity', '4713-01-01 BC', '294000-01-01']::timestamptz[])[n - 150] FROM generate_series(151, 155) AS n WHERE id = tap.id(n);
+RESET session_replication_role;
 UPDATE auth.audit_log_entries SET created_at = (ARRAY[NULL, '-infinity', 'infinity', '4713-01-01 BC', '294000-01-01']::timestamptz[])[n - 150]
   FROM generate_series(151, 155) AS n WHERE payload ->> 'actor_id' = tap.id(n)::text;
 SELECT is(tap.state('SELECT * FROM ' || thing), '00000', 'with those times: ' || thing) FROM unnest(ARRAY['auth_profile_mismatch', 'signup_audit_summary', 'diagnose_auth_profile_consistency()', 'monitor_signup_health()',
@@ -201,6 +203,19 @@ CALL backfill_missing_profiles() \gset
 SELECT is(:'result'::jsonb - 'plan_id', '{"dry_run": false, "processed": 2, "successful": 2, "failed": 0, "quarantined": 0, "remaining": 0}', '… the rest');
 CALL backfill_missing_profiles(result => '{"given": true}') \gset
 SELECT is(:'result'::jsonb ->> 'processed', '0', '… nothing left');
+
+-- Claims that no auth server makes: nobody, or an error of the claims' own, never somebody else.
+CREATE FUNCTION tap.uid(claims text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('request.jwt.claims', claims, true);
+    RETURN coalesce(authsync.uid()::text, 'nobody');
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END $$;
+SELECT is(tap.uid(claims), wanted, 'uid() of ' || claims) FROM (VALUES ('', 'nobody'), ('{}', 'nobody'), ('[]', 'nobody'), ('17', 'nobody'), ('null', 'nobody'), ('{"sub": 17}', 'nobody'), ('{"sub": null}', 'nobody'),
+    ('{"sub": ""}', 'nobody'), ('{"sub": "auth0|1"}', 'nobody'), ('{"sub": "\u0000"}', 'nobody'), ('{"sub": {"sub": "00000000-0000-4000-8000-000000000001"}}', 'nobody'), ('garbage', '22P02'),
+    ('{"sub": "00000000-0000-4000-8000-000000000001"}', '00000000-0000-4000-8000-000000000001')) AS t (claims, wanted);
+RESET request.jwt.claims;
 
 -- Dry runs leave nothing.
 SELECT tap.add_user(600, 'dry@example.com', drift => true);
