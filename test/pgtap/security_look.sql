@@ -49,7 +49,7 @@ BEGIN
     RETURN CASE WHEN current_setting('tap.caught') <> '' THEN 'INSERT INTO auth.users' ELSE 'nobody' END;
 END $$;
 
-SELECT plan(12);
+SELECT plan(19);
 SET tap.caught = '';
 SET ROLE tap_eve;
 CREATE TABLE den.profiles (id uuid PRIMARY KEY, email text, display_name text);
@@ -185,6 +185,41 @@ INSERT INTO den.true_users (id, email, created_at) VALUES (tap.id(1), 'u1@exampl
 RESET ROLE;
 SELECT is(CASE WHEN current_setting('tap.caught') <> '' THEN 'INSERT INTO den.users' ELSE tap.look() END, 'nobody', 'a view in the place of the users');
 ROLLBACK;
+-- The table is a table when we look, and a view when we have waited for its lock.
+CREATE EXTENSION dblink SCHEMA tap;
+CREATE TABLE tap.caught (who name);
+GRANT INSERT ON tap.caught TO PUBLIC;
+CREATE FUNCTION tap.connect(name text) RETURNS text LANGUAGE sql AS $$
+    SELECT tap.dblink_connect(name, format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database(), current_user)) $$;
+CREATE FUNCTION tap.swap_while(call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE answer text;
+BEGIN
+    DELETE FROM tap.caught;
+    PERFORM tap.dblink_exec('eve', 'BEGIN');
+    PERFORM tap.dblink_exec('eve', 'ALTER TABLE den.profiles RENAME TO true_profiles');
+    PERFORM tap.dblink_exec('eve', 'CREATE VIEW den.profiles AS SELECT id, den.trace(email) AS email, display_name FROM den.true_profiles');
+    PERFORM tap.dblink_send_query('reader', 'SELECT count(*) FROM ' || call);
+    -- Until it waits for her lock, or is through.
+    FOR i IN 1 .. 100 LOOP
+        EXIT WHEN tap.dblink_is_busy('reader') = 0 OR EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'den.profiles'::regclass);
+        PERFORM pg_sleep(0.02);
+    END LOOP;
+    PERFORM tap.dblink_exec('eve', 'COMMIT');
+    BEGIN PERFORM * FROM tap.dblink_get_result('reader') AS r (n bigint); EXCEPTION WHEN OTHERS THEN NULL; END;
+    PERFORM * FROM tap.dblink_get_result('reader') AS r (n bigint);
+    PERFORM tap.dblink_exec('eve', 'DROP VIEW den.profiles');
+    PERFORM tap.dblink_exec('eve', 'ALTER TABLE den.true_profiles RENAME TO profiles');
+    SELECT string_agg(DISTINCT who, ',') INTO answer FROM tap.caught WHERE who <> 'tap_eve';
+    RETURN coalesce(answer, 'nobody');
+END $$;
+SET ROLE tap_eve;
+CREATE FUNCTION den.trace(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN INSERT INTO tap.caught VALUES (current_user); RETURN $1; END $$;
+RESET ROLE;
+INSERT INTO auth.users (id, email, created_at) SELECT tap.id(n), 'u' || n || '@example.com', now() FROM generate_series(6, 9) AS n;
+SELECT tap.connect('eve'), tap.connect('reader'), tap.dblink_exec('eve', 'SET ROLE tap_eve'), tap.dblink_exec('reader', 'SET ROLE service_role') \g /dev/null
+SELECT is(tap.swap_while(call), 'nobody', 'swapped while ' || call || ' waits for the lock')
+  FROM unnest('{diagnose_auth_profile_consistency(),verify_profile_completeness(),monitor_signup_health(),get_auth_profile_mismatches(),backfill_all_missing_profiles(),resync_profiles(),authsync.lint()}'::text[]) AS call;
+SELECT tap.dblink_disconnect('eve'), tap.dblink_disconnect('reader') \g /dev/null
 SELECT * FROM finish();
 DROP EXTENSION authsync CASCADE;
 REVOKE ALL ON DATABASE :"DBNAME" FROM tap_eve;
