@@ -49,7 +49,7 @@ BEGIN
     RETURN CASE WHEN current_setting('tap.caught') <> '' THEN 'INSERT INTO auth.users' ELSE 'nobody' END;
 END $$;
 
-SELECT plan(19);
+SELECT plan(22);
 SET tap.caught = '';
 SET ROLE tap_eve;
 CREATE TABLE den.profiles (id uuid PRIMARY KEY, email text, display_name text);
@@ -185,6 +185,41 @@ INSERT INTO den.true_users (id, email, created_at) VALUES (tap.id(1), 'u1@exampl
 RESET ROLE;
 SELECT is(CASE WHEN current_setting('tap.caught') <> '' THEN 'INSERT INTO den.users' ELSE tap.look() END, 'nobody', 'a view in the place of the users');
 ROLLBACK;
+-- The audit log is found beside the users: hers too.
+SET tap.caught = '';
+BEGIN;
+SELECT count(*) FROM authsync.grant_access('tap_eve', 'operator') \g /dev/null
+SET LOCAL ROLE tap_eve;
+CREATE TABLE den.users (id uuid PRIMARY KEY, email text, raw_user_meta_data jsonb, raw_app_meta_data jsonb, created_at timestamptz, deleted_at timestamptz, last_sign_in_at timestamptz);
+CREATE TABLE den.true_log (id uuid PRIMARY KEY, payload json, created_at timestamptz, ip_address text);
+INSERT INTO den.true_log VALUES (gen_random_uuid(), '{"action": "user_signedup", "actor_id": "00000000-0000-4000-8000-000000000001"}', now(), '');
+CREATE VIEW den.audit_log_entries AS SELECT id, den.evil(payload::text)::json AS payload, created_at, den.evil(ip_address) AS ip_address FROM den.true_log;
+INSERT INTO den.users (id, email, created_at) VALUES (tap.id(1), 'u1@example.com', now());
+SELECT count(*) FROM authsync.setup(users => 'den.users', profiles => 'den.profiles') \g /dev/null
+RESET ROLE;
+SELECT is(tap.look(), 'nobody', 'an audit log of hers that is a view');
+SET LOCAL ROLE tap_eve;
+DROP VIEW den.audit_log_entries;
+ALTER TABLE den.true_log RENAME TO audit_log_entries;
+SELECT count(*) FROM authsync.setup() \g /dev/null
+ALTER TABLE den.audit_log_entries RENAME TO true_log;
+CREATE VIEW den.audit_log_entries AS SELECT id, den.evil(payload::text)::json AS payload, created_at, den.evil(ip_address) AS ip_address FROM den.true_log;
+RESET ROLE;
+SELECT is(tap.look(), 'nobody', '… or becomes one afterwards');
+SET LOCAL ROLE tap_eve;
+DROP VIEW den.audit_log_entries;
+CREATE TYPE den.paper AS (a text);
+CREATE FUNCTION den.to_json(den.paper) RETURNS json LANGUAGE sql AS $$ SELECT den.evil('{}')::json $$;
+CREATE FUNCTION den.to_text(den.paper) RETURNS text LANGUAGE sql AS $$ SELECT den.evil('{}') $$;
+CREATE CAST (den.paper AS json) WITH FUNCTION den.to_json(den.paper) AS IMPLICIT;
+CREATE CAST (den.paper AS text) WITH FUNCTION den.to_text(den.paper) AS IMPLICIT;
+CREATE TABLE den.audit_log_entries (id uuid PRIMARY KEY, payload den.paper, created_at timestamptz, ip_address den.paper);
+INSERT INTO den.audit_log_entries VALUES (gen_random_uuid(), ROW('x'), now(), ROW('y'));
+SELECT count(*) FROM authsync.setup() \g /dev/null
+RESET ROLE;
+SELECT is(tap.look(), 'nobody', '… or has columns of her types');
+ROLLBACK;
+
 -- The table is a table when we look, and a view when we have waited for its lock.
 CREATE EXTENSION dblink SCHEMA tap;
 CREATE TABLE tap.caught (who name);
