@@ -1,6 +1,6 @@
 -- Readers and operators: what grant_access opens, and what stays shut.
 \i test/fixture/contract.sql
-SELECT plan(208);
+SELECT plan(211);
 
 DO $$
 DECLARE r text;
@@ -74,6 +74,19 @@ SELECT is(tap.state(statement, 'tap_reader'), '42501', '… ' || statement) FROM
     $$SELECT * FROM auth_profile_mismatch WHERE status IN ('profile_only', 'email_mismatch')$$, $$SELECT * FROM auth_profile_mismatch WHERE status = 'email_mismatch' AND user_id = tap.id(1)$$,
     $$SELECT * FROM signup_audit_summary WHERE user_id = tap.id(1)$$, $$SELECT * FROM signup_audit_summary WHERE action = 'user_invited'$$, 'SELECT count(*) FROM signup_audit_summary',
     'SELECT * FROM signup_audit_summary ORDER BY created_at DESC LIMIT 1']) AS statement;
+-- One plan, two roles; and views of others' in between.
+PREPARE looked AS SELECT count(*) FROM auth_profile_mismatch WHERE status = 'profile_only';
+EXECUTE looked;
+\set owner :SQLSTATE
+SET ROLE tap_reader;
+EXECUTE looked;
+\set reader :SQLSTATE
+RESET ROLE;
+SELECT is(:'owner'::text || ' ' || :'reader'::text, '00000 42501', 'a prepared statement does not remember who was allowed');
+CREATE VIEW public.around WITH (security_barrier) AS SELECT * FROM auth_profile_mismatch;
+GRANT SELECT ON public.around TO tap_reader;
+SELECT is(tap.state('SELECT * FROM around', 'tap_reader'), '42501', 'a view around the view lends no eyes');
+SELECT is(tap.state('SET LOCAL row_security = off; SELECT * FROM auth_profile_mismatch', 'tap_reader'), '42501', 'nor does row_security = off');
 CREATE POLICY a_few ON auth.users FOR SELECT TO tap_reader USING (email LIKE 'one%');
 CREATE POLICY a_few ON public.profiles FOR SELECT TO tap_reader USING (true);
 CREATE POLICY a_few ON auth.audit_log_entries FOR SELECT TO tap_reader USING (true);

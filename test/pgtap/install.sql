@@ -12,7 +12,7 @@ SELECT * FROM signup_audit_summary;
 SELECT count(*) AS events FROM user_events \gset
 \set without_authsync yes
 \i test/fixture/contract.sql
-SELECT plan(105);
+SELECT plan(110);
 SELECT is(:'created'::text, '00000', 'CREATE EXTENSION where there is nothing');
 SELECT is(:'mismatch'::text, '55000', 'auth_profile_mismatch, unbound');
 SELECT is(:'summary'::text, '55000', 'signup_audit_summary, unbound');
@@ -183,5 +183,22 @@ SELECT is((SELECT concat_ws('|', email, full_name) FROM profiles WHERE id = tap.
 SELECT is((SELECT trigger_enabled FROM monitor_signup_health()), true, '… and is the one that monitor looks at');
 DROP EXTENSION authsync;
 SELECT is((SELECT string_agg(tgname, ',') FROM pg_trigger WHERE tgrelid = 'auth.users'::regclass AND NOT tgisinternal), 'on_auth_user_created', 'DROP EXTENSION leaves the tutorial''s trigger');
+
+-- Every name that ours would have is taken.
+CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TRIGGER on_auth_user_created_authsync AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION public.theirs();
+CREATE TRIGGER on_auth_user_updated AFTER UPDATE ON auth.users FOR EACH ROW EXECUTE FUNCTION public.theirs();
+CREATE TRIGGER on_auth_users_updated AFTER UPDATE ON auth.users FOR EACH ROW EXECUTE FUNCTION public.theirs();
+CREATE TRIGGER on_auth_user_deleted AFTER DELETE ON auth.users FOR EACH ROW EXECUTE FUNCTION public.theirs();
+CREATE EXTENSION authsync;
+SELECT tap.add_user(13, 'thirteen@example.com');
+SELECT is((SELECT email FROM profiles WHERE id = tap.id(13)), 'thirteen@example.com', 'all trigger names taken: a sign-up has its profile');
+UPDATE auth.users SET email = 'thirteen.new@example.com' WHERE id = tap.id(13);
+SELECT is((SELECT email FROM profiles WHERE id = tap.id(13)), 'thirteen.new@example.com', '… a change reaches it');
+DELETE FROM auth.users WHERE id = tap.id(13);
+SELECT is((SELECT count(*) FROM user_events WHERE user_id = tap.id(13) AND event_type = 'auth_user_deleted'), 1::bigint, '… a deletion is written down');
+SELECT is((SELECT string_agg(DISTINCT action, ',') FROM authsync.setup()), 'kept', '… setup() finds its own again');
+DROP EXTENSION authsync;
+SELECT is((SELECT count(*) FROM pg_trigger WHERE tgrelid = 'auth.users'::regclass AND NOT tgisinternal), 5::bigint, '… DROP EXTENSION takes ours, and leaves theirs');
 
 SELECT * FROM finish();
