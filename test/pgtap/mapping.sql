@@ -31,7 +31,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ' ' || h;
 END $$;
 
-SELECT plan(69);
+SELECT plan(71);
 
 -- Every source.
 CREATE TABLE profiles (id uuid PRIMARY KEY, a_user uuid, a_subject text, a_mail text, a_phone text, a_name text, a_nick text, a_picture text, a_verified boolean, a_created timestamptz,
@@ -170,4 +170,14 @@ SELECT matches(tap.refusal('{"seats": {"from": "app_metadata.seats", "default": 
 SELECT matches(tap.refusal('[]'), '^22023', 'an array');
 SELECT matches(tap.refusal('{"id": {"from": "user_id", "key": true}, "email": {"from": "user_id", "key": true}}'), '^(22023|42P16|42601)', 'two keys');
 SELECT is((SELECT columns::text FROM authsync.bindings ORDER BY bound_at DESC LIMIT 1), :'before'::text, 'none of these changed the mapping');
+-- What a caller of backfill_user_profile() says about one user.
+SELECT count(*) FROM authsync.setup(mode => 'off', columns => '{"tier": {"from": "app_metadata.level"}}') \g /dev/null
+ALTER TABLE profiles ADD account_type text NOT NULL DEFAULT 'individual';
+INSERT INTO auth.users (id, email) SELECT tap.id(n), 'u' || n || '@example.com' FROM generate_series(21, 24) AS n;
+SELECT backfill_user_profile(tap.id(21), 'given@example.com', 'business'), backfill_user_profile(tap.id(22), '', '') \g /dev/null
+SELECT results_eq('SELECT email, account_type FROM profiles WHERE id IN (tap.id(21), tap.id(22)) ORDER BY id', $$ VALUES ('given@example.com', 'business'), ('u22@example.com', 'individual') $$,
+    'address and account type as given; an empty one is none');
+SELECT count(*) FROM authsync.setup(columns => '{"account_type": {"from": "app_metadata.kind", "allow": ["individual", "business"]}}') \g /dev/null
+SELECT backfill_user_profile(tap.id(23), account_type => 'business'), backfill_user_profile(tap.id(24), account_type => 'king') \g /dev/null
+SELECT results_eq('SELECT account_type FROM profiles WHERE id IN (tap.id(23), tap.id(24)) ORDER BY id', $$ VALUES ('business'), ('individual') $$, '… also where that column is mapped by hand, if it is allowed');
 SELECT * FROM finish();
