@@ -18,7 +18,7 @@ CREATE FUNCTION tap.profile(n integer) RETURNS text LANGUAGE sql STABLE AS
 CREATE FUNCTION tap.waiting() RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT count(*) FROM authsync.quarantine $$;
 GRANT USAGE ON SCHEMA tap TO supabase_auth_admin;
 
-SELECT plan(46);
+SELECT plan(50);
 
 -- The application makes the profile itself, in the statement, the transaction, or beforehand.
 WITH u AS (INSERT INTO auth.users (id, email) VALUES (tap.id(1), 'u1@example.com') RETURNING id)
@@ -200,6 +200,20 @@ DROP TABLE pg_temp.new_users, pg_temp.profiles, pg_temp.user_events;
 SELECT is(tap.profile(50), 'u50@example.com|individual', 'temporary tables of the same names');
 DELETE FROM public.profiles WHERE id IN (tap.id(50));
 SELECT is(ensure_profile_exists(tap.id(50)), true, '… and mending, afterwards');
+
+-- Triggers of the application on the users: one that changes the new user, one that throws him out again.
+BEGIN;
+CREATE FUNCTION tap.promote() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE auth.users SET raw_app_meta_data = '{"account_type": "vip"}' WHERE id = NEW.id; RETURN NULL; END $$;
+CREATE TRIGGER a_first AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION tap.promote();
+INSERT INTO auth.users (id, email) VALUES (tap.id(60), 'u60@example.com');
+SELECT is(tap.profile(60), 'u60@example.com|vip', 'what an earlier trigger of the same statement wrote is in the profile');
+CREATE OR REPLACE FUNCTION tap.promote() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM auth.users WHERE id = NEW.id AND email LIKE '%@spam.example'; RETURN NULL; END $$;
+ALTER TABLE public.profiles DROP CONSTRAINT IF EXISTS profiles_id_fkey;
+INSERT INTO auth.users (id, email) VALUES (tap.id(61), 'u61@spam.example'), (tap.id(62), 'u62@example.com');
+SELECT is(tap.profile(61), NULL, 'he whom an earlier trigger threw out gets no profile');
+SELECT is(tap.waiting(), 0::bigint, '… and does not wait for one');
+SELECT is(tap.profile(62), 'u62@example.com|individual', '… the others do');
+ROLLBACK;
 
 -- A user who is nobody: no e-mail, no phone, no metadata, not even an instance.
 INSERT INTO auth.users (id) VALUES ('00000000-0000-0000-0000-000000000000'), ('ffffffff-ffff-ffff-ffff-ffffffffffff');
