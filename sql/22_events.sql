@@ -17,7 +17,4 @@ COMMENT ON COLUMN @extschema@.user_events.details IS 'never a password, token or
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.user_events', '');
 SELECT pg_catalog.pg_extension_config_dump(pg_catalog.pg_get_serial_sequence('@extschema@.user_events', 'id')::regclass, '');
 
--- Readers and operators, whom authsync.grant_access() let in; a stray GRANT on the table alone shows nothing.
 ALTER TABLE @extschema@.user_events ENABLE ROW LEVEL SECURITY;
-CREATE POLICY user_events_read ON @extschema@.user_events FOR SELECT
-    USING (pg_catalog.has_function_privilege('@extschema@.diagnose_auth_profile_consistency()', 'EXECUTE'));

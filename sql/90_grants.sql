@@ -11,3 +11,8 @@ BEGIN
     END IF;
 END
 $grants$;
+
+-- Events show to readers and operators, whom grant_access() let in; a stray
+-- GRANT on the table alone shows nothing.
+CREATE POLICY user_events_read ON @extschema@.user_events FOR SELECT
+    USING (pg_catalog.has_function_privilege('@extschema@.diagnose_auth_profile_consistency()'::pg_catalog.regprocedure, 'EXECUTE'));

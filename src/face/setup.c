@@ -152,6 +152,12 @@ describe_columns(const AsyBinding *b)
 	return result;
 }
 
+static void
+look_at_columns(void *arg)
+{
+	*(List **) arg = describe_columns(asy_binding_get());
+}
+
 static const Described *
 described(List *columns, const char *name)
 {
@@ -240,7 +246,8 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 
 	asy_db_become(&saved, ext->owner, false);
 	mappings = asy_mapping_parse(w->columns);
-	storing.columns_before = before->is_new ? NIL : describe_columns(asy_binding_get());
+	if (!before->is_new)
+		(void) asy_db_try(look_at_columns, &storing.columns_before);	/* a mapping that cannot be read is being replaced */
 	asy_db_restore(&saved);
 
 	if (!OidIsValid(w->profiles))

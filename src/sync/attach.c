@@ -99,36 +99,40 @@ typedef struct TriggerKind
 {
 	const char *function;
 	const char *name;
+	int16		type;			/* as pg_trigger has it */
 	const char *definition;		/* %s: table */
 	const char *why;
 } TriggerKind;
 
 static const TriggerKind on_users[] = {
-	{"handle_new_user", "on_auth_user_created",
+	{"handle_new_user", "on_auth_user_created", TRIGGER_TYPE_INSERT,
 		"AFTER INSERT ON %s REFERENCING NEW TABLE AS new_users FOR EACH STATEMENT", "makes the profile of a new user"},
-	{"handle_updated_user", "on_auth_user_updated",
+	{"handle_updated_user", "on_auth_user_updated", TRIGGER_TYPE_ROW | TRIGGER_TYPE_UPDATE,
 	"AFTER UPDATE ON %s FOR EACH ROW", "sees whether a change matters"},
-	{"handle_updated_users", "on_auth_users_updated",
+	{"handle_updated_users", "on_auth_users_updated", TRIGGER_TYPE_UPDATE,
 	"AFTER UPDATE ON %s FOR EACH STATEMENT", "brings profiles in step with changed users"},
-	{"handle_deleted_users", "on_auth_user_deleted",
+	{"handle_deleted_users", "on_auth_user_deleted", TRIGGER_TYPE_DELETE,
 	"AFTER DELETE ON %s REFERENCING OLD TABLE AS old_users FOR EACH STATEMENT", "writes down a deletion"}
 };
 
 static const TriggerKind on_profiles[] = {
-	{"guard_profile", "authsync_guard", "BEFORE INSERT OR UPDATE ON %s FOR EACH ROW", "lets nobody change guarded columns directly"}
+	{"guard_profile", "authsync_guard", TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE,
+	"BEFORE INSERT OR UPDATE ON %s FOR EACH ROW", "lets nobody change guarded columns directly"}
 };
 
-/* Name of our trigger with that function on the table, or NULL. */
+/* Name of our trigger of that kind on the table, or NULL. */
 static char *
-existing_trigger(Oid relid, const char *function)
+existing_trigger(Oid relid, const TriggerKind *kind)
 {
 	static const char sql[] =
 		"SELECT t.tgname FROM pg_catalog.pg_trigger AS t"
-		" WHERE t.tgrelid = $1 AND t.tgparentid = 0 AND t.tgfoid = pg_catalog.to_regprocedure($2) LIMIT 1";
-	Oid			types[] = {OIDOID, TEXTOID};
-	Datum		values[] = {ObjectIdGetDatum(relid), CStringGetTextDatum(psprintf("authsync.%s()", function))};
+		" WHERE t.tgrelid = $1 AND t.tgparentid = 0 AND t.tgfoid = pg_catalog.to_regprocedure($2) AND t.tgtype = $3 LIMIT 1";
+	Oid			types[] = {OIDOID, TEXTOID, INT2OID};
+	Datum		values[] = {
+		ObjectIdGetDatum(relid), CStringGetTextDatum(psprintf("authsync.%s()", kind->function)), Int16GetDatum(kind->type)
+	};
 
-	return asy_db_run(sql, false, 2, types, values, NULL) ? asy_db_text(0, 1) : NULL;
+	return asy_db_run(sql, false, 3, types, values, NULL) ? asy_db_text(0, 1) : NULL;
 }
 
 /* A name that no other trigger of the table has; ours come after those they are named after. */
@@ -165,7 +169,7 @@ want_triggers(AsyBinding *b, Oid relid, const TriggerKind *kinds, int n, AsyStep
 
 	for (int i = 0; i < n; i++)
 	{
-		char	   *name = existing_trigger(relid, kinds[i].function);
+		char	   *name = existing_trigger(relid, &kinds[i]);
 		char	   *table = asy_db_relation_name(relid);
 
 		if (name)
@@ -190,7 +194,7 @@ unwant_triggers(Oid relid, const TriggerKind *kinds, int n, AsySteps *steps)
 
 	for (int i = 0; i < n; i++)
 	{
-		char	   *name = existing_trigger(relid, kinds[i].function);
+		char	   *name = existing_trigger(relid, &kinds[i]);
 		char	   *table;
 
 		if (name == NULL)
@@ -331,7 +335,7 @@ asy_attach_views_are_current(AsyBinding *b)
 	{
 		char	   *now = current_body(bodies[i].function);
 
-		if (now == NULL || strcmp(now, bodies[i].text) != 0)
+		if (now == NULL || (strcmp(now, bodies[i].text) != 0 && strcmp(now, bodies[i].shipped) != 0))
 			return false;
 	}
 	return true;

@@ -46,7 +46,7 @@ extern bool asy_detach_triggers(Oid relid, AsySteps *steps);
 /* Writes the bodies behind the views, or puts the shipped ones back (b NULL or its tables gone). */
 extern void asy_attach_views(AsyBinding *b);
 
-/* Whether the bodies are those that the binding stands for. */
+/* Whether the bodies are right: those that the binding stands for, or the shipped ones, which ask it. */
 extern bool asy_attach_views_are_current(AsyBinding *b);
 
 #endif

@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
 #include "sync/backfill.h"
@@ -116,7 +117,17 @@ asy_job_list(AsyBinding *b, AsyJob *job)
 		return;
 	}
 	from = from_todo(b, job->kind, &id);
-	list_ids(job, psprintf("SELECT %s %s ORDER BY 1", id, from));
+	if (job->kind == ASY_JOB_RESYNC)
+	{
+		list_ids(job, psprintf("SELECT %s %s ORDER BY 1", id, from));
+		return;
+	}
+
+	/* A backfill tries again whoever is in quarantine, too; who is gone has no business there. */
+	asy_db_exec(psprintf("DELETE FROM authsync.quarantine_rows AS q WHERE NOT EXISTS (SELECT FROM %s AS u WHERE u.%s = q.user_id)",
+						 b->users_name, quote_identifier(b->users_key_name)));
+	list_ids(job, psprintf("SELECT %s %s%s ORDER BY 1", id, from,
+						   job->kind == ASY_JOB_BACKFILL ? " UNION SELECT q.user_id FROM authsync.quarantine_rows AS q" : ""));
 }
 
 /* ---- the plan's row ---- */
@@ -159,7 +170,7 @@ static void
 note_done(AsyBinding *b, AsyJob *job, AsyUsers *users)
 {
 	AsyEvents  *events = asy_events_new();
-	Datum	   *done = palloc(sizeof(Datum) * Max(users->n, 1));
+	Datum	   *settled = palloc(sizeof(Datum) * Max(users->n, 1));
 	int			n = 0;
 
 	for (int i = 0; i < users->n; i++)
@@ -167,9 +178,9 @@ note_done(AsyBinding *b, AsyJob *job, AsyUsers *users)
 		AsyOutcome	o = users->outcome[i];
 		bool		made = o == ASY_CREATED || o == ASY_LINKED;
 
-		if (o == ASY_FAILED || (o == ASY_UNTOUCHED && job->kind == ASY_JOB_BACKFILL))
+		if (o == ASY_FAILED)
 			continue;
-		done[n++] = asy_user_id(users, i);
+		settled[n++] = asy_user_id(users, i);
 		if (made)
 			asy_events_add(events, asy_user_id(users, i), "profile_backfilled",
 						   users->hash[i] ? psprintf("{\"plan_id\": " INT64_FORMAT ", \"hash\": \"%s\"}", job->plan_id, users->hash[i])
@@ -177,14 +188,73 @@ note_done(AsyBinding *b, AsyJob *job, AsyUsers *users)
 		else if (o == ASY_UPDATED)
 			asy_events_add(events, asy_user_id(users, i), "profile_updated",
 						   psprintf("{\"plan_id\": " INT64_FORMAT "}", job->plan_id));
-		if (made || o == ASY_UPDATED)
+		if (made || (o == ASY_UPDATED && job->kind != ASY_JOB_BACKFILL))
 		{
 			job->processed++;
 			job->successful++;
 		}
 	}
-	asy_quarantine_release(done, n);
+	asy_quarantine_release(settled, n);
 	asy_events_write(b, events);
+}
+
+/* Whether what the binding uses of a user is the same in both. */
+static bool
+same_user(const AsyUsers *x, int i, const AsyUsers *y, int j)
+{
+	for (int f = 0; f < ASY_NFIELDS; f++)
+	{
+		int16		typlen;
+		bool		typbyval;
+
+		if (x->value[f] == NULL)
+			continue;
+		if (x->isnull[f][i] != y->isnull[f][j])
+			return false;
+		get_typlenbyval(asy_field_type[f], &typlen, &typbyval);
+		if (!x->isnull[f][i] && !datumIsEqual(x->value[f][i], y->value[f][j], typbyval, typlen))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Brings existing profiles in step. The users are not locked against changes,
+ * so one may have changed between our reading it and our turn at its profile;
+ * then we have just written its old value over the new one. So whom we wrote
+ * is read once more: from now on a change waits for our lock on the profile,
+ * and comes after us.
+ */
+static void
+write_kept_equal(AsyBinding *b, AsyUsers *users, const int *pick, int n)
+{
+	AsyWrite	how = {.kind = ASY_WRITE_ALWAYS, .catch = true};
+	Datum	   *ids = palloc(sizeof(Datum) * Max(n, 1));
+	int		   *first = palloc(sizeof(int) * Max(n, 1));
+	int		   *again = palloc(sizeof(int) * Max(n, 1));
+	int			nwritten = 0;
+	int			nagain = 0;
+	AsyUsers   *now;
+
+	asy_profile_write(b, users, pick, n, how);
+	for (int i = 0; i < n; i++)
+		if (users->outcome[pick[i]] == ASY_UPDATED)
+		{
+			first[nwritten] = pick[i];
+			ids[nwritten++] = asy_user_id(users, pick[i]);
+		}
+	if (nwritten == 0)
+		return;
+
+	now = asy_users_by_ids(b, ids, nwritten);
+	for (int i = 0, w = 0; i < now->n; i++)
+	{
+		while (memcmp(DatumGetUUIDP(ids[w]), DatumGetUUIDP(asy_user_id(now, i)), UUID_LEN) != 0)
+			w++;				/* both are in the order of ids; deleted ones are left out */
+		if (now->owes[i] && !same_user(users, first[w], now, i))
+			again[nagain++] = i;
+	}
+	asy_profile_write(b, now, again, nagain, how);
 }
 
 AsyUsers *
@@ -194,30 +264,23 @@ asy_job_batch(AsyBinding *b, AsyJob *job, int64 from, int n)
 	int		   *pick = palloc(sizeof(int) * Max(users->n, 1));
 	int			npick = 0;
 	int			failed = 0;
-	AsyWrite	how = {.catch = true};
+	AsyWrite	how = {.kind = ASY_WRITE_INSERT_HASHED, .catch = true};
 
 	for (int i = 0; i < users->n; i++)
 		if (users->owes[i])
 			pick[npick++] = i;
 	if (job->kind != ASY_JOB_RESYNC)
 	{
-		how.kind = ASY_WRITE_INSERT_HASHED;
-		asy_profile_write(b, users, pick, npick, how);
-	}
-	if (job->kind == ASY_JOB_RETRY)
-	{
-		int			kept = 0;
+		int			existing = 0;
 
+		asy_profile_write(b, users, pick, npick, how);
 		for (int i = 0; i < npick; i++)
 			if (users->outcome[pick[i]] == ASY_EXISTS)
-				pick[kept++] = pick[i];
-		npick = kept;
+				pick[existing++] = pick[i];
+		npick = existing;
 	}
-	if (job->kind != ASY_JOB_BACKFILL)
-	{
-		how.kind = ASY_WRITE_ALWAYS;
-		asy_profile_write(b, users, pick, npick, how);
-	}
+	write_kept_equal(b, users, pick, npick);
+
 	note_done(b, job, users);
 	for (int i = 0; i < users->n; i++)
 		failed += users->outcome[i] == ASY_FAILED;

@@ -65,7 +65,7 @@ asy_columns_type_is_plain(Oid type)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_type) GETSTRUCT(tuple);
-	plain = form->typtype == TYPTYPE_ENUM || superuser_arg(form->typowner);
+	plain = superuser_arg(form->typowner);
 	ReleaseSysCache(tuple);
 	return plain;
 }

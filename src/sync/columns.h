@@ -23,8 +23,8 @@ extern char *asy_columns_find_key(Oid profiles, Oid users, List *mappings);
 
 /*
  * Whether values of the type can be read, cast and compared as the extension's
- * owner: a type of a superuser's, or an enum. Another's type may bring casts,
- * and with them code, of its own.
+ * owner: the server's types and those of superusers. Another's type, an enum
+ * too, may bring casts, and with them code, of its own.
  */
 extern bool asy_columns_type_is_plain(Oid type);
 

@@ -51,7 +51,7 @@ views_stale(AsyBinding *b)
 {
 	return asy_attach_views_are_current(b) ? NULL
 		: asy_lint_row("auth_profile_mismatch",
-					   "the views do not have the bodies that the binding stands for: slow, or of other tables than the bound ones", SETUP);
+					   "the views have bodies of other tables or columns than the bound ones: they fail, or answer wrongly", SETUP);
 }
 
 static char *
@@ -153,7 +153,7 @@ const AsyLintCheck asy_lint_binding[] = {
 	{"enabled_off", "error", ASY_LINT_NOTHING, NULL, enabled_off},
 	{"mode_off", "warning", ASY_LINT_USERS, NULL, mode_off},
 	{"mode_strict", "info", ASY_LINT_USERS, NULL, mode_strict},
-	{"views_stale", "warning", ASY_LINT_USERS, NULL, views_stale},
+	{"views_stale", "error", ASY_LINT_USERS, NULL, views_stale},
 	{"version", "warning", ASY_LINT_NOTHING, version, NULL},
 	{"audit_log_missing", "info", ASY_LINT_USERS, NULL, audit_log_missing},
 	{"audit_log_off", "warning", ASY_LINT_USERS, NULL, audit_log_off},

@@ -45,7 +45,7 @@ SELECT is(tap.said('object', 'trigger_missing', $$SELECT authsync.setup(mode => 
 SELECT is(tap.try('mode_strict', 'auth.users', $$SELECT authsync.setup(mode => 'strict')$$), 'absent, info, mended', 'mode strict');
 SELECT is(tap.try('views_stale', 'auth_profile_mismatch', $$CREATE OR REPLACE FUNCTION authsync.signup_entries()
     RETURNS TABLE (audit_id uuid, user_id uuid, email text, action text, actor_id uuid, ip_address text, created_at timestamptz)
-    LANGUAGE sql STABLE AS 'SELECT * FROM authsync.signup_rows() WHERE false'$$), 'absent, warning, mended', 'bodies of the views out of date');
+    LANGUAGE sql STABLE AS 'SELECT * FROM authsync.signup_rows() WHERE false'$$), 'absent, error, mended', 'bodies of the views out of date');
 SELECT is(tap.try('version', 'authsync', $$SET LOCAL allow_system_table_mods = on; UPDATE pg_extension SET extversion = '0.0' WHERE extname = 'authsync'$$, false),
     'absent, warning', 'another version than the server''s');
 
