@@ -85,7 +85,7 @@ SELECT policy_roles_are('public', 'profiles', 'profiles_select_own', ARRAY['auth
 SELECT policy_roles_are('public', 'profiles', 'profiles_update_own', ARRAY['authenticated']);
 SELECT policy_cmd_is('public'::name, 'profiles'::name, 'profiles_select_own'::name, 'select'::text);
 SELECT policy_cmd_is('public'::name, 'profiles'::name, 'profiles_update_own'::name, 'update'::text);
-SELECT is((SELECT count(*) FROM pg_depend AS d JOIN pg_proc AS p ON d.refobjid = p.oid AND d.refclassid = 'pg_proc'::regclass WHERE d.classid = 'pg_policy'::regclass AND pronamespace IN ('authsync'::regnamespace, 'public'::regnamespace)), 0::bigint, '… no policy hangs on the extension');
+SELECT is((SELECT count(*) FROM pg_depend AS d JOIN pg_proc AS p ON d.refobjid = p.oid AND d.refclassid = 'pg_proc'::regclass JOIN pg_policy AS l ON l.oid = d.objid AND l.polrelid = 'public.profiles'::regclass WHERE d.classid = 'pg_policy'::regclass AND pronamespace IN ('authsync'::regnamespace, 'public'::regnamespace)), 0::bigint, '… no policy hangs on the extension');
 SELECT table_privs_are('public', 'profiles', 'authenticated', ARRAY['SELECT']);
 SELECT is((SELECT array_agg(attname::text ORDER BY attname) FROM pg_attribute WHERE attrelid = 'public.profiles'::regclass AND attnum > 0 AND has_column_privilege('authenticated', attrelid, attnum, 'UPDATE')),
     ARRAY['avatar_url', 'display_name', 'email_consent', 'industry', 'job_title', 'onboarding_completed'], '… authenticated may update what a user may write: not id, email, account_type, times');
