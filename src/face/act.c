@@ -57,8 +57,8 @@ json_text(const char *text)
 static void
 override(AsyBinding *b, AsyUsers *users, AsyField field, text *value)
 {
-	if (value == NULL || !b->uses[field])
-		return;
+	if (value == NULL || VARSIZE_ANY_EXHDR(value) == 0 || !b->uses[field])
+		return;					/* '' is none, as everywhere */
 	users->value[field][0] = PointerGetDatum(value);
 	users->isnull[field][0] = false;
 }

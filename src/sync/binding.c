@@ -14,6 +14,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "access/htup_details.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -166,6 +167,12 @@ build(const AsyExtension *ext, MemoryContext context)
 	b->mode = strcmp(names[7], "off") == 0 ? ASY_OFF : strcmp(names[7], "strict") == 0 ? ASY_STRICT : ASY_SAFE;
 	b->columns_text = names[8];
 
+	b->stored_name[0] = names[0];
+	b->stored_name[1] = names[1];
+	b->stored_name[2] = names[2];
+	b->stored_name[3] = names[3];
+	b->stored_name[4] = names[5];
+	b->stored_name[5] = names[6];
 	b->users_name = quote_qualified_identifier(names[0], names[1]);
 	b->users = find_table(names[0], names[1]);
 	if (OidIsValid(b->users))
@@ -260,10 +267,38 @@ asy_binding_peek(void)
 	return cached_is_valid ? cached : NULL;
 }
 
+/* Locks the bound tables; false if a name has come to mean something else while we waited. */
+static bool
+hold(const AsyBinding *b)
+{
+	const Oid	tables[] = {b->users, b->profiles, b->audit};
+
+	for (int i = 0; i < 3; i++)
+		if (OidIsValid(tables[i]))
+			LockRelationOid(tables[i], AccessShareLock);
+	for (int i = 0; i < 3; i++)
+		if (OidIsValid(tables[i]) && find_table(b->stored_name[2 * i], b->stored_name[2 * i + 1]) != tables[i])
+			return false;
+	return true;
+}
+
+AsyBinding *
+asy_binding_hold(void)
+{
+	for (;;)
+	{
+		AsyBinding *b = asy_binding_get();
+
+		if (b == NULL || hold(b))
+			return b;
+		cached_is_valid = false;
+	}
+}
+
 AsyBinding *
 asy_binding_require(void)
 {
-	AsyBinding *b = asy_binding_get();
+	AsyBinding *b = asy_binding_hold();
 
 	if (b == NULL)
 		asy_error_unbound(NULL);

@@ -81,6 +81,7 @@ typedef struct AsyBinding
 	char	   *columns_text;	/* the mapping as stored, jsonb text */
 
 	Oid			users;			/* InvalidOid: bound, but not there now */
+	char	   *stored_name[6]; /* users, profiles, audit log: schema and table as stored */
 	char	   *users_name;		/* schema.table, quoted */
 	char	   *source_expr[ASY_NFIELDS];	/* over u; NULL: this users table has none */
 	char	   *owes_expr;		/* over u: owes a profile */
@@ -121,10 +122,17 @@ typedef struct AsyBinding
  */
 extern AsyBinding *asy_binding_get(void);
 
+/* As get, holding the bound tables as require does; NULL if none is bound. */
+extern AsyBinding *asy_binding_hold(void);
+
 /* The cached binding if it is good, without looking anywhere; else NULL. */
 extern AsyBinding *asy_binding_peek(void);
 
-/* As get, but an error (55000, with the way out) where there is none or the table is gone. */
+/*
+ * As get, but an error (55000, with the way out) where there is none or the
+ * table is gone. Holds ACCESS SHARE on the bound tables until the transaction
+ * ends: whatever is made of their names from here on means those tables.
+ */
 extern AsyBinding *asy_binding_require(void);
 
 /* As require, and profiles must be there, with a key. 55000 else. */

@@ -51,21 +51,20 @@ asy_columns_grants_something(const char *column)
 bool
 asy_columns_type_is_plain(Oid type)
 {
-	Oid			base = getBaseType(type);
-	Oid			element = get_element_type(base);
 	HeapTuple	tuple;
 	Form_pg_type form;
 	bool		plain;
 
-	if (OidIsValid(element))
-		return asy_columns_type_is_plain(element);
-	if (base < FirstNormalObjectId)
+	if (OidIsValid(get_element_type(type)))
+		return asy_columns_type_is_plain(get_element_type(type));
+	if (type < FirstNormalObjectId)
 		return true;
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(base));
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_type) GETSTRUCT(tuple);
-	plain = superuser_arg(form->typowner);
+	plain = superuser_arg(form->typowner) &&
+		(form->typtype != TYPTYPE_DOMAIN || asy_columns_type_is_plain(form->typbasetype));
 	ReleaseSysCache(tuple);
 	return plain;
 }
@@ -318,6 +317,12 @@ value_expression(AsyBinding *b, const char *source, Form_pg_attribute att, char 
 							" ARRAY(SELECT e FROM pg_catalog.jsonb_array_elements_text(s.%1$s #> %2$s) WITH ORDINALITY AS a(e, o) ORDER BY o)::%3$s END)",
 							asy_field_name[field], path, type);
 		raw = psprintf("(s.%s #>> %s)", asy_field_name[field], path);
+		if (strcmp(NameStr(att->attname), "account_type") == 0)
+		{
+			/* What the caller of backfill_user_profile() says comes first. */
+			raw = psprintf("COALESCE(s.account_type, %s)", raw);
+			b->uses[ASY_ACCOUNT_TYPE] = true;
+		}
 	}
 	else
 	{
@@ -514,7 +519,8 @@ asy_columns_resolve_profiles(AsyBinding *b, List *mappings)
 		if (att->attgenerated != '\0' || (att->attidentity != '\0' && m == NULL))
 			continue;
 		c = resolve_column(b, att, m);
-		if (c->source && strcmp(c->source, "email") == 0 && c->value && c->is_plain && b->email == NULL)
+		if (c->source && strcmp(c->source, "email") == 0 && c->value && b->email == NULL &&
+			asy_columns_type_is_plain(getBaseType(att->atttypid)))	/* it is read as text: a domain's own checks do not run */
 			b->email = c->name;
 		if (c->value || (m && m->fallback) || c->guard)
 			b->columns = lappend(b->columns, c);

@@ -24,7 +24,7 @@ extern char *asy_columns_find_key(Oid profiles, Oid users, List *mappings);
 /*
  * Whether values of the type can be read, cast and compared as the extension's
  * owner: the server's types and those of superusers. Another's type, an enum
- * too, may bring casts, and with them code, of its own.
+ * too, may bring casts, and with them code, of its own; a domain its checks.
  */
 extern bool asy_columns_type_is_plain(Oid type);
 

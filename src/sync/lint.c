@@ -78,7 +78,7 @@ makes_sense(const AsyLintCheck *check, const AsyBinding *b)
 static void
 load_binding(void *arg)
 {
-	((Look *) arg)->b = asy_binding_get();
+	((Look *) arg)->b = asy_binding_hold();
 }
 
 static void

@@ -61,7 +61,9 @@ plan_text(AsyBinding *b, AsyPlanKind kind)
 											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name),
 											  kind == ASY_PLAN_HELD ? " FOR KEY SHARE SKIP LOCKED" : ""));
 		case ASY_PLAN_NEW_ROWS:
-			return asy_sql_source(b, "new_users AS u");
+			/* One whom a trigger before us has thrown out again is no new user. */
+			return asy_sql_source(b, psprintf("new_users AS u WHERE EXISTS (SELECT FROM %s AS x WHERE x.%s = u.%s)", b->users_name,
+											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name)));
 		case ASY_PLAN_INSERT:
 			return asy_sql_insert(b, false);
 		case ASY_PLAN_INSERT_HASHED:
