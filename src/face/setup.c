@@ -211,7 +211,9 @@ store_and_attach(void *arg)
 	MemoryContext old = MemoryContextSwitchTo(s->context);
 
 	store(s->w);
-	b = asy_binding_require();
+	b = asy_binding_get();		/* reads the catalogs only: no lock on the tables yet */
+	if (b == NULL)
+		asy_error_unbound(NULL);
 	report_columns(s->steps, b, s->columns_before);
 	asy_attach_views(b);
 	if (!asy_attach_triggers(b, s->steps))
