@@ -32,6 +32,7 @@ for my $case ([ 'plain', 'public', 'CREATE EXTENSION authsync' ], [ 'elsewhere',
 	sign_up($old, $db, 61);
 }
 auth_database($old, 'without');
+my $from = $old->safe_psql('postgres', 'SHOW server_version');
 my %before = (plain => contents($old, 'plain'), elsewhere => contents($old, 'elsewhere', 'app'));
 $old->stop;
 
@@ -56,6 +57,7 @@ sub show_logs
 
 $new->append_conf('postgresql.conf', 'restart_after_crash = on');
 $new->start;
+note("from $from to " . $new->safe_psql('postgres', 'SHOW server_version'));
 for my $case ([ 'plain', 'public' ], [ 'elsewhere', 'app' ])
 {
 	my ($db, $face) = @$case;
