@@ -153,7 +153,7 @@ SPIPlanPtr
 asy_db_prepare(const char *sql, int nargs, Oid *types)
 {
 	MemoryContext context = CurrentMemoryContext;
-	SPIPlanPtr	plan = SPI_prepare(sql, nargs, types);
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_GENERIC_PLAN);
 
 	MemoryContextSwitchTo(context);
 	if (plan == NULL || SPI_keepplan(plan) != 0)

@@ -59,7 +59,7 @@ extern uint64 asy_db_run(const char *sql, bool read_only, int nargs, Oid *types,
 extern uint64 asy_db_exec(const char *sql);
 extern uint64 asy_db_query(const char *sql);
 
-/* A plan that stays until SPI_freeplan; and its run. */
+/* A plan that stays until SPI_freeplan, made once for all parameters; and its run. */
 extern SPIPlanPtr asy_db_prepare(const char *sql, int nargs, Oid *types);
 extern uint64 asy_db_run_plan(SPIPlanPtr plan, Datum *values);
 

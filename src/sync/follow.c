@@ -200,6 +200,8 @@ asy_follow_created(AsyBinding *b, AsyUsers *users)
 		{
 			asy_events_add(notes.events, asy_user_id(users, i), "profile_bootstrap_ok",
 						   users->outcome[i] == ASY_LINKED ? "{\"linked\": true}" : NULL);
+			if (users->outcome[i] == ASY_LINKED)
+				continue;		/* what it holds was there before the user */
 			remember_fresh(asy_user_id(users, i));
 			pick[made++] = i;
 		}
@@ -354,7 +356,10 @@ asy_follow_updated(AsyBinding *b, AsyChange *changes, int n)
 		notes.release[notes.nrelease++] = asy_user_id(users, i);
 		if (first[i] == ASY_CREATED || first[i] == ASY_LINKED)
 		{
-			asy_events_add(notes.events, asy_user_id(users, i), "profile_bootstrap_ok", NULL);
+			asy_events_add(notes.events, asy_user_id(users, i), "profile_bootstrap_ok",
+						   first[i] == ASY_LINKED ? "{\"linked\": true}" : NULL);
+			if (first[i] == ASY_LINKED)
+				continue;
 			remember_fresh(asy_user_id(users, i));
 			pick[nmade++] = i;
 		}

@@ -84,6 +84,11 @@ plan_text(AsyBinding *b, AsyPlanKind kind)
 			return asy_sql_refused(b);
 		case ASY_PLAN_DIFFERING:
 			return asy_sql_differing_of(b);
+		case ASY_PLAN_EVENTS:
+			return psprintf("INSERT INTO %s.user_events (user_id, event_type, subject, details)"
+							" SELECT e.user_id, e.type, e.subject, e.details::pg_catalog.jsonb FROM ROWS FROM"
+							" (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4))"
+							" AS e(user_id, type, subject, details)", b->face);
 		case ASY_NPLANS:
 			break;
 	}
@@ -122,6 +127,12 @@ asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
 		types[0] = TEXTARRAYOID, n = 1;
 	else if (kind == ASY_PLAN_NEW_ROWS)
 		n = 0;
+	else if (kind == ASY_PLAN_EVENTS)
+	{
+		types[0] = get_array_type(UUIDOID);
+		types[1] = types[2] = types[3] = TEXTARRAYOID;
+		n = 4;
+	}
 	else
 		n = array_types(b, types);
 	s->plan[kind] = asy_db_prepare(sql, n, types);

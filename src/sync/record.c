@@ -15,6 +15,7 @@
 #include "utils/lsyscache.h"
 
 #include "ground/retry.h"
+#include "sync/prepared.h"
 #include "sync/record.h"
 
 AsyEvents *
@@ -99,7 +100,6 @@ uuid_array(const Datum *ids, int n)
 void
 asy_events_write(AsyBinding *b, const AsyEvents *e)
 {
-	Oid			types[] = {get_array_type(UUIDOID), TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		values[4];
 
 	if (e->n == 0)
@@ -108,11 +108,7 @@ asy_events_write(AsyBinding *b, const AsyEvents *e)
 	values[1] = asy_db_text_array(e->type, e->n);
 	values[2] = asy_db_text_array(e->subject, e->n);
 	values[3] = asy_db_text_array(e->details, e->n);
-	asy_db_run(psprintf("INSERT INTO %s.user_events (user_id, event_type, subject, details)"
-						" SELECT e.user_id, e.type, e.subject, e.details::pg_catalog.jsonb FROM ROWS FROM"
-						" (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4))"
-						" AS e(user_id, type, subject, details)", b->face),
-			   false, 4, types, values, NULL);
+	asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_EVENTS), values);
 }
 
 bool
