@@ -29,6 +29,10 @@ if [ -n "$(psql -XqAtd postgres -c "SELECT FROM pg_roles WHERE rolname = '$role'
 fi
 touch "$work/role"
 
+status() {		# COMMAND ...: 0 or 1, for tap
+	if "$@"; then echo 0; else echo 1; fi
+}
+
 tap() {		# RESULT NAME [FILE ...]: the files say more, if it is not ok
 	local result=$1 name=$2
 	shift 2
@@ -118,7 +122,7 @@ for document in README.md doc/authsync.md; do
 		run_block "$document" "$n"
 		n=$((n + 1))
 	done
-	tap "$([ "$n" -gt 1 ]; echo $?)" "$document has examples"
+	tap "$(status [ "$n" -gt 1 ])" "$document has examples"
 done
 
 # ---- The reference names every object, the set of settings is the library's
@@ -135,7 +139,7 @@ psql -XqAt -F '|' -d "$db" -c 'LOAD '"'authsync'" -c "$members" >"$work/members"
 while IFS='|' read -r what name; do
 	tap "$(grep -qE "(^|[^a-z_])${name//./\\.}([^a-z_]|\$)" doc/authsync.md; echo $?)" "doc/authsync.md: $what"
 done <"$work/members"
-tap "$([ "$(wc -l <"$work/members")" -gt 30 ]; echo $?)" 'objects were found'
+tap "$(status [ "$(wc -l <"$work/members")" -gt 30 ])" 'objects were found'
 
 # ---- and every check of lint
 
