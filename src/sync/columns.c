@@ -270,7 +270,7 @@ quoted_path(const char *path)
 
 /* The user's value for a column, over s, as the column's type wants it; "text" where it is a string. */
 static char *
-value_expression(AsyBinding *b, const char *source, Form_pg_attribute att, char **text_value)
+value_expression(AsyBinding *b, const char *source, Form_pg_attribute att, bool by_hand, char **text_value)
 {
 	Oid			base = getBaseType(att->atttypid);
 	char		category;
@@ -341,6 +341,10 @@ value_expression(AsyBinding *b, const char *source, Form_pg_attribute att, char 
 			return category == TYPCATEGORY_STRING ? psprintf("%s::pg_catalog.text", raw) : psprintf("%s::%s", raw, type);
 	}
 
+	/* Nobody asked for this column: what a person typed there is no reason to withhold his profile. */
+	if (base == BOOLOID && !by_hand)
+		return psprintf("(CASE WHEN pg_catalog.lower(%1$s) IN ('true', 't', 'yes', 'y', 'on', '1') THEN true"
+						" WHEN pg_catalog.lower(%1$s) IN ('false', 'f', 'no', 'n', 'off', '0') THEN false END)", raw);
 	if (category == TYPCATEGORY_STRING)
 		return raw;				/* the INSERT itself checks the length: a cast would cut */
 	*text_value = psprintf("NULLIF(%s, '')", raw);
@@ -425,7 +429,7 @@ resolve_column(AsyBinding *b, Form_pg_attribute att, AsyMapping *m)
 	c->source = m && m->source ? m->source : m && m->fallback ? NULL : source_by_name(b, att);
 	if (c->source)
 	{
-		c->value = value_expression(b, c->source, att, &c->text_value);
+		c->value = value_expression(b, c->source, att, c->by_hand, &c->text_value);
 		c->changed = source_changed(b, c->source);
 	}
 	c->always = m && m->sync ? strcmp(m->sync, "always") == 0 : c->source && strcmp(c->source, "email") == 0;
