@@ -101,9 +101,11 @@ relation_owner(Oid relid)
 void
 asy_binding_invalidate(void)
 {
+	Oid			now = find_table("authsync", "bindings");	/* another one than last time, if the extension was made anew */
+
 	cached_is_valid = false;
-	if (OidIsValid(bindings_table))
-		CacheInvalidateRelcacheByRelid(bindings_table);
+	if (OidIsValid(now))
+		CacheInvalidateRelcacheByRelid(now);
 }
 
 /* ---- building ---- */
