@@ -164,10 +164,27 @@ is_after_insert_statement(const TriggerData *t)
 		TRIGGER_FIRED_BY_INSERT(t->tg_event) && t->tg_newtable != NULL;
 }
 
+/*
+ * Somebody else's trigger may have thrown a new user out again before us. Only
+ * then are the users looked up: a serializable sign-up should read no more
+ * than it must, or it conflicts with its neighbours.
+ */
+static bool
+others_come_first(const TriggerData *t)
+{
+	const TriggerDesc *all = t->tg_relation->trigdesc;
+
+	for (int i = 0; i < all->numtriggers; i++)
+		if (!all->triggers[i].tgisinternal && all->triggers[i].tgoid != t->tg_trigger->tgoid &&
+			TRIGGER_FOR_INSERT(all->triggers[i].tgtype) && TRIGGER_FOR_AFTER(all->triggers[i].tgtype))
+			return true;
+	return false;
+}
+
 static void
 created(Work *work)
 {
-	AsyUsers   *users = asy_users_from_new_rows(work->b);
+	AsyUsers   *users = asy_users_from_new_rows(work->b, others_come_first(work->trigger));
 
 	if (users->n > 0)
 		asy_follow_created(work->b, users);

@@ -61,7 +61,8 @@ plan_text(AsyBinding *b, AsyPlanKind kind)
 											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name),
 											  kind == ASY_PLAN_HELD ? " FOR KEY SHARE SKIP LOCKED" : ""));
 		case ASY_PLAN_NEW_ROWS:
-			/* One whom a trigger before us has thrown out again is no new user. */
+			return asy_sql_source(b, "new_users AS u");
+		case ASY_PLAN_NEW_ROWS_LEFT:
 			return asy_sql_source(b, psprintf("new_users AS u WHERE EXISTS (SELECT FROM %s AS x WHERE x.%s = u.%s)", b->users_name,
 											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name)));
 		case ASY_PLAN_INSERT:
@@ -125,7 +126,7 @@ asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
 		types[0] = get_array_type(UUIDOID), n = 1;
 	else if (kind == ASY_PLAN_ALONE)
 		types[0] = TEXTARRAYOID, n = 1;
-	else if (kind == ASY_PLAN_NEW_ROWS)
+	else if (kind == ASY_PLAN_NEW_ROWS || kind == ASY_PLAN_NEW_ROWS_LEFT)
 		n = 0;
 	else if (kind == ASY_PLAN_EVENTS)
 	{

@@ -12,6 +12,7 @@ typedef enum AsyPlanKind
 	ASY_PLAN_BY_IDS,
 	ASY_PLAN_HELD,
 	ASY_PLAN_NEW_ROWS,
+	ASY_PLAN_NEW_ROWS_LEFT,
 	ASY_PLAN_INSERT,
 	ASY_PLAN_INSERT_HASHED,
 	ASY_PLAN_UPDATE_ALWAYS,
@@ -30,7 +31,7 @@ typedef enum AsyPlanKind
  * The plan, prepared at first use by the identity that runs it; NULL if there
  * is no such statement for this binding. Its parameters are the arrays of the
  * fields in use (ASY_PLAN_BY_IDS, ASY_PLAN_HELD: uuid[]; ASY_PLAN_ALONE: text[];
- * ASY_PLAN_NEW_ROWS: none; ASY_PLAN_EVENTS: uuid[], three text[]). SPI connected.
+ * ASY_PLAN_NEW_ROWS, ASY_PLAN_NEW_ROWS_LEFT: none; ASY_PLAN_EVENTS: uuid[], three text[]). SPI connected.
  */
 extern SPIPlanPtr asy_prepared_plan(AsyBinding *b, AsyPlanKind kind);
 

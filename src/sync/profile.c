@@ -103,9 +103,9 @@ asy_users_held(AsyBinding *b, const Datum *ids, int n)
 }
 
 AsyUsers *
-asy_users_from_new_rows(AsyBinding *b)
+asy_users_from_new_rows(AsyBinding *b, bool left)
 {
-	asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_NEW_ROWS), NULL);
+	asy_db_run_plan(asy_prepared_plan(b, left ? ASY_PLAN_NEW_ROWS_LEFT : ASY_PLAN_NEW_ROWS), NULL);
 	return users_from_result(b);
 }
 

@@ -36,7 +36,7 @@ extern AsyUsers *asy_users_by_ids(AsyBinding *b, const Datum *ids, int n);
 
 /* The same, but a user whom another transaction deletes is left out, and none can be deleted until we end. */
 extern AsyUsers *asy_users_held(AsyBinding *b, const Datum *ids, int n);
-extern AsyUsers *asy_users_from_new_rows(AsyBinding *b);
+extern AsyUsers *asy_users_from_new_rows(AsyBinding *b, bool left);	/* left: those still there */
 
 #define asy_user_id(users, i) ((users)->value[ASY_USER_ID][i])
 
