@@ -150,10 +150,10 @@ asy_db_exec(const char *sql)
 }
 
 SPIPlanPtr
-asy_db_prepare(const char *sql, int nargs, Oid *types)
+asy_db_prepare(const char *sql, int nargs, Oid *types, bool once)
 {
 	MemoryContext context = CurrentMemoryContext;
-	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, once ? CURSOR_OPT_GENERIC_PLAN : 0);
 
 	MemoryContextSwitchTo(context);
 	if (plan == NULL || SPI_keepplan(plan) != 0)

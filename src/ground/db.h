@@ -59,8 +59,8 @@ extern uint64 asy_db_run(const char *sql, bool read_only, int nargs, Oid *types,
 extern uint64 asy_db_exec(const char *sql);
 extern uint64 asy_db_query(const char *sql);
 
-/* A plan that stays until SPI_freeplan, made once for all parameters; and its run. */
-extern SPIPlanPtr asy_db_prepare(const char *sql, int nargs, Oid *types);
+/* A plan that stays until SPI_freeplan, planned once for all parameters or as the server sees fit; and its run. */
+extern SPIPlanPtr asy_db_prepare(const char *sql, int nargs, Oid *types, bool once);
 extern uint64 asy_db_run_plan(SPIPlanPtr plan, Datum *values);
 
 /* Column col (from 1) of row row (from 0) of the last result. */

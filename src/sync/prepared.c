@@ -136,6 +136,11 @@ asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
 	}
 	else
 		n = array_types(b, types);
-	s->plan[kind] = asy_db_prepare(sql, n, types);
+	/*
+	 * What looks at the profiles is planned for the number of users at hand:
+	 * for one, by index. A plan for any number would scan a small table, and
+	 * serializable sign-ups would take each other for conflicts.
+	 */
+	s->plan[kind] = asy_db_prepare(sql, n, types, kind == ASY_PLAN_EVENTS);
 	return s->plan[kind];
 }
