@@ -247,6 +247,7 @@ authsync_user_signup_events(PG_FUNCTION_ARGS)
 	return rows_of(fcinfo, q.data, 1, types, values);
 }
 
+/* intents_pending is 0: nothing of this version writes to a provider, so nothing can be pending. */
 Datum
 authsync_monitor(PG_FUNCTION_ARGS)
 {
