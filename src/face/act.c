@@ -22,6 +22,8 @@
 
 #include "compat.h"
 #include "sync/backfill.h"
+#include "sync/fill.h"
+#include "sync/progress.h"
 #include "sync/record.h"
 
 PG_FUNCTION_INFO_V1(authsync_backfill_user);
@@ -343,7 +345,7 @@ do_committing(AsyJob *job, int batch, int64 max_users, int64 *remaining)
 	}
 
 	begin_transaction_part(&saved, &ext);
-	asy_job_hide_progress();
+	asy_progress_hide();
 	*remaining = asy_job_count(asy_binding_require_profiles(), job->kind);
 	if (job->plan_id)
 		asy_job_end(job, *remaining);
@@ -383,7 +385,39 @@ authsync_backfill_procedure(PG_FUNCTION_ARGS)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
-/* CALL authsync.maintain(): what the worker does inside the database. For now: quarantine rows that are due. */
+/* The bookkeeping: what is not filled is filled, piece by piece, then what can go goes. */
+static void
+maintain_books(void)
+{
+	AsyExtension ext;
+	AsyIdentity saved;
+	AsyFill		fill = {0};
+	MemoryContext old = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(old, "authsync piece", ALLOCSET_DEFAULT_SIZES);
+	bool		more = true;
+
+	if (!asy_db_extension(&ext))
+		elog(ERROR, "extension authsync does not exist");
+	while (more)
+	{
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		begin_transaction_part(&saved, &ext);
+		more = asy_fill_next(asy_binding_require(), &fill);
+		end_transaction_part(&saved);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	begin_transaction_part(&saved, &ext);
+	asy_fill_tidy(asy_binding_require());
+	asy_progress_hide();
+	end_transaction_part(&saved);
+	MemoryContextDelete(context);
+	if (fill.busy)
+		ereport(NOTICE, (errmsg("the bookkeeping is being maintained by another session")));
+}
+
+/* CALL authsync.maintain(): what the worker does inside the database: quarantine rows that are due, and the bookkeeping. */
 Datum
 authsync_maintain(PG_FUNCTION_ARGS)
 {
@@ -394,6 +428,7 @@ authsync_maintain(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("authsync.maintain()");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	do_committing(&job, 1000, PG_INT64_MAX, &remaining);
+	maintain_books();
 	SPI_finish();
 	PG_RETURN_VOID();
 }

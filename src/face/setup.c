@@ -56,7 +56,7 @@ stored(void)
 {
 	Wanted		w = {.is_new = true, .columns = "{}", .mode = "safe"};
 
-	if (asy_db_query("SELECT users_schema, users_table, profiles_schema, profiles_table, columns::pg_catalog.text, mode, key_column"
+	if (asy_db_query("SELECT users_schema, users_table, profiles_schema, profiles_table, columns::pg_catalog.text, mode, key_column, audit_schema, audit_table"
 					 " FROM authsync.bindings ORDER BY bound_at DESC LIMIT 1") == 0)
 		return w;
 	w.is_new = false;
@@ -66,6 +66,8 @@ stored(void)
 	w.columns = asy_db_text(0, 5);
 	w.mode = asy_db_text(0, 6);
 	w.key = asy_db_text(0, 7);
+	if (asy_db_text(0, 8))
+		w.audit = relation_called(asy_db_text(0, 8), asy_db_text(0, 9));
 	return w;
 }
 
@@ -236,6 +238,17 @@ verb(const Wanted *before, bool same)
 	return before->is_new ? "create" : same ? NULL : "change";
 }
 
+/* A table that was bound and is not any more. */
+static void
+detach_former(Oid before, Oid now, AsySteps *steps)
+{
+	if (OidIsValid(before) && before != now && !asy_detach_triggers(before, steps))
+		ereport(WARNING,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not lock %s to drop its triggers", asy_db_relation_name(before)),
+				 errhint("They do nothing for a table that is not bound; DROP TRIGGER when it is free.")));
+}
+
 /* Checks, stores and attaches; the caller is on SPI and not yet the owner. */
 static void
 bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
@@ -276,11 +289,9 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 	}
 	w->audit = get_relname_relid("audit_log_entries", get_rel_namespace(w->users));
 
-	if (!before->is_new && OidIsValid(before->users) && before->users != w->users && !asy_detach_triggers(before->users, steps))
-		ereport(WARNING,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("could not lock %s to drop its triggers", asy_db_relation_name(before->users)),
-				 errhint("They do nothing for a table that is not bound; DROP TRIGGER when it is free.")));
+	detach_former(before->is_new ? InvalidOid : before->users, w->users, steps);
+	detach_former(before->is_new ? InvalidOid : before->profiles, w->profiles, steps);
+	detach_former(before->is_new ? InvalidOid : before->audit, w->audit, steps);
 
 	asy_step(steps, "users", asy_db_relation_name(w->users), verb(before, before->users == w->users), "");
 	if (OidIsValid(w->profiles) && !made)

@@ -30,8 +30,11 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "face/bookkeeper.h"
+#include "face/trigger.h"
 #include "ground/guc.h"
 #include "sync/follow.h"
+#include "sync/watch.h"
 
 PG_FUNCTION_INFO_V1(authsync_handle_new_user);
 PG_FUNCTION_INFO_V1(authsync_handle_updated_user);
@@ -39,9 +42,8 @@ PG_FUNCTION_INFO_V1(authsync_handle_updated_users);
 PG_FUNCTION_INFO_V1(authsync_handle_deleted_users);
 PG_FUNCTION_INFO_V1(authsync_guard_profile);
 
-/* The trigger data, or an error if this is no trigger of that kind. */
-static TriggerData *
-called_as(FunctionCallInfo fcinfo, bool (*fits) (const TriggerData *t), const char *when)
+TriggerData *
+asy_trigger_called_as(FunctionCallInfo fcinfo, bool (*fits) (const TriggerData *t), const char *when)
 {
 	TriggerData *t = (TriggerData *) fcinfo->context;
 
@@ -187,17 +189,20 @@ created(Work *work)
 {
 	AsyUsers   *users = asy_users_from_new_rows(work->b, others_come_first(work->trigger));
 
-	if (users->n > 0)
-		asy_follow_created(work->b, users);
+	if (users->n == 0)
+		return;
+	asy_follow_created(work->b, users);
+	asy_bookkeeper_hand_over(work->trigger, users);
 }
 
 Datum
 authsync_handle_new_user(PG_FUNCTION_ARGS)
 {
-	Work		work = {.trigger = called_as(fcinfo, is_after_insert_statement,
+	Work		work = {.trigger = asy_trigger_called_as(fcinfo, is_after_insert_statement,
 											 "AFTER INSERT ... REFERENCING NEW TABLE AS new_users FOR EACH STATEMENT"),
 	.run = created};
 
+	asy_bookkeeper_forget();
 	if (asy_guc_enabled)
 	{
 		follow(&work);
@@ -253,9 +258,8 @@ is_after_update_row(const TriggerData *t)
 	return TRIGGER_FIRED_AFTER(t->tg_event) && TRIGGER_FIRED_FOR_ROW(t->tg_event) && TRIGGER_FIRED_BY_UPDATE(t->tg_event);
 }
 
-/* The images differ: a toasted value that was not touched keeps its pointer, so nothing is fetched. */
-static bool
-attribute_changed(TupleDesc desc, HeapTuple before, HeapTuple after, int attnum)
+bool
+asy_trigger_attribute_changed(TupleDesc desc, HeapTuple before, HeapTuple after, int attnum)
 {
 	Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
 	bool		null1,
@@ -271,7 +275,7 @@ attribute_changed(TupleDesc desc, HeapTuple before, HeapTuple after, int attnum)
 Datum
 authsync_handle_updated_user(PG_FUNCTION_ARGS)
 {
-	TriggerData *t = called_as(fcinfo, is_after_update_row, "AFTER UPDATE FOR EACH ROW");
+	TriggerData *t = asy_trigger_called_as(fcinfo, is_after_update_row, "AFTER UPDATE FOR EACH ROW");
 	Work		work = {.trigger = t, .b = asy_binding_peek()};
 	TupleDesc	desc = RelationGetDescr(t->tg_relation);
 	Bitmapset  *changed = NULL;
@@ -279,22 +283,23 @@ authsync_handle_updated_user(PG_FUNCTION_ARGS)
 	bool		isnull;
 	Datum		user_id;
 
-	if (!asy_guc_enabled)
-		return PointerGetDatum(NULL);
-	if (work.b == NULL)
-		(void) asy_db_try(load_binding, &work);
+	if (work.b == NULL || work.b->users != RelationGetRelid(t->tg_relation) || !asy_guc_enabled)
+		work.b = asy_bookkeeper_binding(t, ASY_PART_DRIFT);
 	if (work.b == NULL || work.b->users != RelationGetRelid(t->tg_relation))
 		return PointerGetDatum(NULL);	/* the trigger at the statement's end says so */
 
 	/* A user who is deleted once more, at another time, was deleted before. */
 	while ((att = bms_next_member(work.b->watched, att)) >= 0)
-		if (attribute_changed(desc, t->tg_trigtuple, t->tg_newtuple, att) &&
+		if (asy_trigger_attribute_changed(desc, t->tg_trigtuple, t->tg_newtuple, att) &&
 			!(att == work.b->gone_attnum && !heap_attisnull(t->tg_trigtuple, att, desc) && !heap_attisnull(t->tg_newtuple, att, desc)))
 			changed = bms_add_member(changed, att);
 	if (changed)
 	{
+		asy_bookkeeper_updated(t, work.b, changed);
+
+		/* This trigger is ENABLE ALWAYS, for the books' sake; profiles follow only where ordinary triggers fire. */
 		user_id = heap_getattr(t->tg_newtuple, work.b->users_key, desc, &isnull);
-		if (!isnull)
+		if (!isnull && SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
 			add_pending(DatumGetUUIDP(user_id), changed);
 		bms_free(changed);
 	}
@@ -348,7 +353,7 @@ follow_deferred(TriggerData *trigger)
 Datum
 authsync_handle_updated_users(PG_FUNCTION_ARGS)
 {
-	TriggerData *t = called_as(fcinfo, is_after_update_statement, "AFTER UPDATE FOR EACH STATEMENT");
+	TriggerData *t = asy_trigger_called_as(fcinfo, is_after_update_statement, "AFTER UPDATE FOR EACH STATEMENT");
 	SubTransactionId sub = GetCurrentSubTransactionId();
 
 	if (!asy_guc_enabled || npending == 0)
@@ -395,7 +400,7 @@ deleted(Work *work)
 Datum
 authsync_handle_deleted_users(PG_FUNCTION_ARGS)
 {
-	Work		work = {.trigger = called_as(fcinfo, is_after_delete_statement,
+	Work		work = {.trigger = asy_trigger_called_as(fcinfo, is_after_delete_statement,
 											 "AFTER DELETE ... REFERENCING OLD TABLE AS old_users FOR EACH STATEMENT"),
 	.run = deleted};
 
@@ -464,7 +469,7 @@ is_untouched(Relation rel, const AsyColumn *c, AttrNumber attnum, Datum value, b
 Datum
 authsync_guard_profile(PG_FUNCTION_ARGS)
 {
-	TriggerData *t = called_as(fcinfo, is_before_row, "BEFORE INSERT OR UPDATE FOR EACH ROW");
+	TriggerData *t = asy_trigger_called_as(fcinfo, is_before_row, "BEFORE INSERT OR UPDATE FOR EACH ROW");
 	bool		update = TRIGGER_FIRED_BY_UPDATE(t->tg_event);
 	HeapTuple	row = update ? t->tg_newtuple : t->tg_trigtuple;
 	TupleDesc	desc = RelationGetDescr(t->tg_relation);
@@ -487,7 +492,7 @@ authsync_guard_profile(PG_FUNCTION_ARGS)
 		if (attnum == InvalidAttrNumber)
 			continue;
 		value = heap_getattr(row, attnum, desc, &isnull);
-		if (update ? !attribute_changed(desc, t->tg_trigtuple, row, attnum)
+		if (update ? !asy_trigger_attribute_changed(desc, t->tg_trigtuple, row, attnum)
 			: is_untouched(t->tg_relation, c, attnum, value, isnull))
 			continue;
 		if (is_operator(GetUserId(), b))

@@ -170,6 +170,14 @@ asy_db_run_plan(SPIPlanPtr plan, Datum *values)
 }
 
 uint64
+asy_db_look_plan(SPIPlanPtr plan, Datum *values)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	return done(SPI_execute_plan(plan, values, NULL, true, 0), context);
+}
+
+uint64
 asy_db_query(const char *sql)
 {
 	return asy_db_run(sql, true, 0, NULL, NULL, NULL);

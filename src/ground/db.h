@@ -63,6 +63,9 @@ extern uint64 asy_db_query(const char *sql);
 extern SPIPlanPtr asy_db_prepare(const char *sql, int nargs, Oid *types, bool once);
 extern uint64 asy_db_run_plan(SPIPlanPtr plan, Datum *values);
 
+/* The same in the active snapshot, writing nothing. */
+extern uint64 asy_db_look_plan(SPIPlanPtr plan, Datum *values);
+
 /* Column col (from 1) of row row (from 0) of the last result. */
 extern Datum asy_db_value(uint64 row, int col, bool *isnull);
 extern char *asy_db_text(uint64 row, int col);		/* NULL if null */

@@ -12,6 +12,7 @@
 bool		asy_guc_enabled = true;
 int			asy_guc_lock_timeout = 5000;
 int			asy_guc_profile_lock_timeout = 1000;
+bool		asy_guc_trust_bookkeeping = true;
 
 void
 asy_guc_init(void)
@@ -42,6 +43,15 @@ asy_guc_init(void)
 							PGC_SUSET,
 							GUC_UNIT_MS,
 							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("authsync.trust_bookkeeping",
+							 "Lets answers come from the bookkeeping while that can be trusted.",
+							 "When off, every answer comes from comparing all users with all profiles.",
+							 &asy_guc_trust_bookkeeping,
+							 true,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("authsync");
 }

@@ -5,7 +5,8 @@
 #ifndef AUTHSYNC_GUC_H
 #define AUTHSYNC_GUC_H
 
-extern bool asy_guc_enabled;				/* authsync.enabled */
+extern bool asy_guc_enabled;
+extern bool asy_guc_trust_bookkeeping;				/* authsync.enabled */
 extern int	asy_guc_lock_timeout;			/* authsync.lock_timeout, ms */
 extern int	asy_guc_profile_lock_timeout;	/* authsync.profile_lock_timeout, ms */
 

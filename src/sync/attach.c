@@ -23,7 +23,7 @@
 
 #include "ground/guc.h"
 #include "sync/attach.h"
-#include "sync/statement.h"
+#include "sync/drift.h"
 
 void
 asy_step(AsySteps *steps, const char *step, const char *object, const char *verb, const char *detail)
@@ -46,51 +46,73 @@ asy_step(AsySteps *steps, const char *step, const char *object, const char *verb
 	steps->list = lappend(steps->list, s);
 }
 
-/* ---- the lock ---- */
+/* ---- the locks ---- */
 
 typedef struct LockRequest
 {
 	Oid			relid;
-	int			lockmode;
+	int			lockmode;		/* NoLock: none needed */
 } LockRequest;
+
+typedef struct LockTurn
+{
+	const LockRequest *requests;
+	int			n;
+} LockTurn;
 
 /* Long enough to get a turn, short enough for those who queue behind us. */
 #define LOCK_TURN_MS 40
 
+/* The first is waited for; the rest must be free within a moment, as sign-ups are kept waiting from then on. */
 static void
-wait_for_lock(void *arg)
+take_locks(void *arg)
 {
-	LockRequest *request = arg;
+	LockTurn   *turn = arg;
 	AsyIdentity saved;
 
 	asy_db_become(&saved, GetUserId(), false);
-	asy_db_bound_lock_waits(LOCK_TURN_MS);
-	LockRelationOid(request->relid, request->lockmode);
+	for (int i = 0, first = true; i < turn->n; i++)
+		if (turn->requests[i].lockmode != NoLock)
+		{
+			asy_db_bound_lock_waits(first ? LOCK_TURN_MS : LOCK_TURN_MS / 4);
+			LockRelationOid(turn->requests[i].relid, turn->requests[i].lockmode);
+			first = false;
+		}
 	asy_db_restore(&saved);
+}
+
+/*
+ * All of them, in the order in which a sign-up takes its own (users, profiles,
+ * audit log), or none; false if they were not to be had in
+ * authsync.lock_timeout. A failed turn gives back what it had.
+ */
+static bool
+lock_tables(const LockRequest *requests, int n)
+{
+	LockTurn	turn = {requests, n};
+	TimestampTz start = GetCurrentTimestamp();
+
+	for (;;)
+	{
+		AsyFailure *failure = asy_db_try(take_locks, &turn);
+
+		if (failure == NULL)
+			return true;
+		if (failure->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE && failure->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+			asy_failure_throw(failure);
+		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), asy_guc_lock_timeout))
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(LOCK_TURN_MS * 1000L);
+	}
 }
 
 bool
 asy_attach_lock(Oid relid, int lockmode)
 {
 	LockRequest request = {relid, lockmode};
-	TimestampTz start = GetCurrentTimestamp();
 
-	for (;;)
-	{
-		AsyFailure *failure;
-
-		if (ConditionalLockRelationOid(relid, lockmode))
-			return true;
-		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), asy_guc_lock_timeout))
-			return false;
-		failure = asy_db_try(wait_for_lock, &request);
-		if (failure == NULL)
-			return true;
-		if (failure->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE && failure->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-			asy_failure_throw(failure);
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(LOCK_TURN_MS * 1000L);
-	}
+	return lock_tables(&request, 1);
 }
 
 /* ---- triggers ---- */
@@ -102,37 +124,71 @@ typedef struct TriggerKind
 	int16		type;			/* as pg_trigger has it */
 	const char *definition;		/* %s: table */
 	const char *why;
+	bool		always;			/* ENABLE ALWAYS */
 } TriggerKind;
 
 static const TriggerKind on_users[] = {
 	{"handle_new_user", "on_auth_user_created", TRIGGER_TYPE_INSERT,
-		"AFTER INSERT ON %s REFERENCING NEW TABLE AS new_users FOR EACH STATEMENT", "makes the profile of a new user"},
+		"AFTER INSERT ON %s REFERENCING NEW TABLE AS new_users FOR EACH STATEMENT", "makes the profile of a new user", false},
 	{"handle_updated_user", "on_auth_user_updated", TRIGGER_TYPE_ROW | TRIGGER_TYPE_UPDATE,
-	"AFTER UPDATE ON %s FOR EACH ROW", "sees whether a change matters"},
+	"AFTER UPDATE ON %s FOR EACH ROW", "sees whether a change matters", true},
 	{"handle_updated_users", "on_auth_users_updated", TRIGGER_TYPE_UPDATE,
-	"AFTER UPDATE ON %s FOR EACH STATEMENT", "brings profiles in step with changed users"},
+	"AFTER UPDATE ON %s FOR EACH STATEMENT", "brings profiles in step with changed users", false},
 	{"handle_deleted_users", "on_auth_user_deleted", TRIGGER_TYPE_DELETE,
-	"AFTER DELETE ON %s REFERENCING OLD TABLE AS old_users FOR EACH STATEMENT", "writes down a deletion"}
+	"AFTER DELETE ON %s REFERENCING OLD TABLE AS old_users FOR EACH STATEMENT", "writes down a deletion", false}
+};
+
+/* Named so that they come after those that make profiles. */
+static const TriggerKind watch_users[] = {
+	{"watch_inserted_users", "on_auth_users_watched", TRIGGER_TYPE_INSERT,
+	"AFTER INSERT ON %s REFERENCING NEW TABLE AS new_users FOR EACH STATEMENT", "keeps the bookkeeping", true},
+	{"watch_deleted_users", "on_auth_users_watched_deleted", TRIGGER_TYPE_DELETE,
+	"AFTER DELETE ON %s REFERENCING OLD TABLE AS old_users FOR EACH STATEMENT", "keeps the bookkeeping", true},
+	{"watch_truncated", "on_auth_users_truncated", TRIGGER_TYPE_TRUNCATE,
+	"AFTER TRUNCATE ON %s FOR EACH STATEMENT", "keeps the bookkeeping", true}
+};
+
+static const TriggerKind watch_profiles[] = {
+	{"watch_profile", "authsync_watched", TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE,
+	"AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW", "keeps the bookkeeping", true},
+	{"watch_truncated", "authsync_truncated", TRIGGER_TYPE_TRUNCATE,
+	"AFTER TRUNCATE ON %s FOR EACH STATEMENT", "keeps the bookkeeping", true}
+};
+
+static const TriggerKind on_audit[] = {
+	{"signup_seen", "authsync_signup_seen", TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT,
+	"BEFORE INSERT ON %s FOR EACH ROW", "picks out sign-ups and deletions", true},
+	{"signups_kept", "authsync_signups_kept", TRIGGER_TYPE_INSERT,
+	"AFTER INSERT ON %s FOR EACH STATEMENT", "keeps their extract", true},
+	{"signups_changed", "authsync_signups_changed", TRIGGER_TYPE_UPDATE,
+	"AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_entries NEW TABLE AS new_entries FOR EACH STATEMENT", "keeps their extract", true},
+	{"signups_deleted", "authsync_signups_deleted", TRIGGER_TYPE_DELETE,
+	"AFTER DELETE ON %s REFERENCING OLD TABLE AS old_entries FOR EACH STATEMENT", "keeps their extract", true},
+	{"watch_truncated", "authsync_signups_truncated", TRIGGER_TYPE_TRUNCATE,
+	"AFTER TRUNCATE ON %s FOR EACH STATEMENT", "keeps their extract", true}
 };
 
 static const TriggerKind on_profiles[] = {
 	{"guard_profile", "authsync_guard", TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE,
-	"BEFORE INSERT OR UPDATE ON %s FOR EACH ROW", "lets nobody change guarded columns directly"}
+	"BEFORE INSERT OR UPDATE ON %s FOR EACH ROW", "lets nobody change guarded columns directly", false}
 };
 
-/* Name of our trigger of that kind on the table, or NULL. */
+/* Name of our trigger of that kind on the table, or NULL. fires: whether it is enabled as it must be. */
 static char *
-existing_trigger(Oid relid, const TriggerKind *kind)
+existing_trigger(Oid relid, const TriggerKind *kind, bool *fires)
 {
 	static const char sql[] =
-		"SELECT t.tgname FROM pg_catalog.pg_trigger AS t"
+		"SELECT t.tgname, t.tgenabled = 'A' FROM pg_catalog.pg_trigger AS t"
 		" WHERE t.tgrelid = $1 AND t.tgparentid = 0 AND t.tgfoid = pg_catalog.to_regprocedure($2) AND t.tgtype = $3 LIMIT 1";
 	Oid			types[] = {OIDOID, TEXTOID, INT2OID};
 	Datum		values[] = {
 		ObjectIdGetDatum(relid), CStringGetTextDatum(psprintf("authsync.%s()", kind->function)), Int16GetDatum(kind->type)
 	};
 
-	return asy_db_run(sql, false, 3, types, values, NULL) ? asy_db_text(0, 1) : NULL;
+	if (asy_db_run(sql, false, 3, types, values, NULL) == 0)
+		return NULL;
+	*fires = !kind->always || asy_db_bool(0, 2);
+	return asy_db_text(0, 1);
 }
 
 /* A name that no other trigger of the table has; ours come after those they are named after. */
@@ -147,6 +203,12 @@ free_name(Oid relid, const char *name)
 }
 
 static void
+fire_always(Oid relid, const char *name)
+{
+	asy_db_exec(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", asy_db_relation_name(relid), quote_identifier(name)));
+}
+
+static void
 make_trigger(AsyBinding *b, Oid relid, const TriggerKind *kind)
 {
 	char	   *table = asy_db_relation_name(relid);
@@ -156,58 +218,11 @@ make_trigger(AsyBinding *b, Oid relid, const TriggerKind *kind)
 
 	asy_db_exec(psprintf("CREATE TRIGGER %s %s EXECUTE FUNCTION authsync.%s()", quote_identifier(name),
 						 psprintf(kind->definition, table), kind->function));
+	if (kind->always)
+		fire_always(relid, name);
 	ObjectAddressSet(trigger, TriggerRelationId, get_trigger_oid(relid, name, false));
 	ObjectAddressSet(extension, ExtensionRelationId, b->ext.oid);
 	recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
-}
-
-/* What is missing of these kinds on the table is made. */
-static bool
-want_triggers(AsyBinding *b, Oid relid, const TriggerKind *kinds, int n, AsySteps *steps)
-{
-	bool		locked = false;
-
-	for (int i = 0; i < n; i++)
-	{
-		char	   *name = existing_trigger(relid, &kinds[i]);
-		char	   *table = asy_db_relation_name(relid);
-
-		if (name)
-		{
-			asy_step(steps, "trigger", psprintf("%s on %s", quote_identifier(name), table), NULL, kinds[i].why);
-			continue;
-		}
-		if (!steps->dry_run && !locked && !asy_attach_lock(relid, ShareRowExclusiveLock))
-			return false;
-		locked = true;
-		asy_step(steps, "trigger", psprintf("%s on %s", quote_identifier(free_name(relid, kinds[i].name)), table), "create", kinds[i].why);
-		if (!steps->dry_run)
-			make_trigger(b, relid, &kinds[i]);
-	}
-	return true;
-}
-
-static bool
-unwant_triggers(Oid relid, const TriggerKind *kinds, int n, AsySteps *steps)
-{
-	bool		locked = false;
-
-	for (int i = 0; i < n; i++)
-	{
-		char	   *name = existing_trigger(relid, &kinds[i]);
-		char	   *table;
-
-		if (name == NULL)
-			continue;
-		table = asy_db_relation_name(relid);
-		if (!steps->dry_run && !locked && !asy_attach_lock(relid, AccessExclusiveLock))
-			return false;
-		locked = true;
-		asy_step(steps, "trigger", psprintf("%s on %s", quote_identifier(name), table), "drop", NULL);
-		if (!steps->dry_run)
-			asy_db_exec(psprintf("DROP TRIGGER %s ON %s", quote_identifier(name), table));
-	}
-	return true;
 }
 
 static bool
@@ -221,28 +236,109 @@ has_guard(const AsyBinding *b)
 	return false;
 }
 
+/* These kinds of trigger are to be on the table, or not to be. */
+typedef struct Wish
+{
+	Oid			relid;
+	const TriggerKind *kinds;
+	int			n;
+	bool		wanted;
+} Wish;
+
+#define WISH(relid, kinds, wanted) {relid, kinds, lengthof(kinds), wanted}
+
+/* What it takes to make it so. */
+static int
+lock_for(const Wish *wish)
+{
+	for (int i = 0; i < wish->n; i++)
+	{
+		bool		fires = false;
+		char	   *name = existing_trigger(wish->relid, &wish->kinds[i], &fires);
+
+		if (name && !wish->wanted)
+			return AccessExclusiveLock;
+		if (wish->wanted && !(name && fires))
+			return ShareRowExclusiveLock;
+	}
+	return NoLock;
+}
+
+static void
+fulfil(AsyBinding *b, const Wish *wish, AsySteps *steps)
+{
+	for (int i = 0; i < wish->n; i++)
+	{
+		const TriggerKind *kind = &wish->kinds[i];
+		bool		fires = false;
+		char	   *name = existing_trigger(wish->relid, kind, &fires);
+		char	   *table = asy_db_relation_name(wish->relid);
+		char	   *object = psprintf("%s on %s", quote_identifier(name ? name : free_name(wish->relid, kind->name)), table);
+
+		if (wish->wanted)
+			asy_step(steps, "trigger", object, name == NULL ? "create" : fires ? NULL : "change", kind->why);
+		else if (name)
+			asy_step(steps, "trigger", object, "drop", NULL);
+		if (steps->dry_run)
+			continue;
+		if (wish->wanted && name == NULL)
+			make_trigger(b, wish->relid, kind);
+		else if (wish->wanted && !fires)
+			fire_always(wish->relid, name);
+		else if (!wish->wanted && name)
+			asy_db_exec(psprintf("DROP TRIGGER %s ON %s", quote_identifier(name), table));
+	}
+}
+
+static bool
+fulfil_all(AsyBinding *b, const Wish *wishes, int n, AsySteps *steps)
+{
+	LockRequest *requests = palloc(sizeof(LockRequest) * n);
+	bool		locks = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		requests[i].relid = wishes[i].relid;
+		requests[i].lockmode = OidIsValid(wishes[i].relid) ? lock_for(&wishes[i]) : NoLock;
+		locks |= requests[i].lockmode != NoLock;
+	}
+	if (locks && !steps->dry_run && !lock_tables(requests, n))
+		return false;
+	for (int i = 0; i < n; i++)
+		if (OidIsValid(wishes[i].relid))
+			fulfil(b, &wishes[i], steps);
+	return true;
+}
+
 bool
 asy_attach_triggers(AsyBinding *b, AsySteps *steps)
 {
 	bool		on = b->mode != ASY_OFF;
-	bool		done = true;
+	bool		drift = on && b->keeps_drift;
+	bool		signups = on && b->keeps_signups;
+	const Wish	wishes[] = {
+		WISH(b->users, on_users, on),
+		WISH(b->users, watch_users, drift),
+		WISH(b->profiles, on_profiles, on && has_guard(b)),
+		WISH(b->profiles, watch_profiles, drift),
+		WISH(b->audit, on_audit, signups)
+	};
 
-	if (OidIsValid(b->profiles))
-		done = on && has_guard(b)
-			? want_triggers(b, b->profiles, on_profiles, lengthof(on_profiles), steps)
-			: unwant_triggers(b->profiles, on_profiles, lengthof(on_profiles), steps);
-	if (OidIsValid(b->users))
-		done &= on
-			? want_triggers(b, b->users, on_users, lengthof(on_users), steps)
-			: unwant_triggers(b->users, on_users, lengthof(on_users), steps);
-	return done;
+	return fulfil_all(b, wishes, lengthof(wishes), steps);
 }
 
 bool
 asy_detach_triggers(Oid relid, AsySteps *steps)
 {
-	return unwant_triggers(relid, on_users, lengthof(on_users), steps) &
-		unwant_triggers(relid, on_profiles, lengthof(on_profiles), steps);
+	const Wish	wishes[] = {
+		WISH(relid, on_users, false),
+		WISH(relid, watch_users, false),
+		WISH(relid, on_profiles, false),
+		WISH(relid, watch_profiles, false),
+		WISH(relid, on_audit, false)
+	};
+
+	return fulfil_all(NULL, wishes, lengthof(wishes), steps);
 }
 
 /* ---- the bodies behind the views ---- */
@@ -272,8 +368,8 @@ view_bodies(AsyBinding *b, ViewBody *bodies)
 		" signed_up_at timestamptz, user_created_at timestamptz, profile_created_at timestamptz",
 		" SELECT * FROM authsync.mismatch_rows() ", NULL
 	};
-	bodies[0].text = bound ? asy_sql_signup_view(b) : pstrdup(bodies[0].shipped);
-	bodies[1].text = bound ? asy_sql_mismatch_view(b) : pstrdup(bodies[1].shipped);
+	bodies[0].text = bound ? asy_drift_signup_view(b) : pstrdup(bodies[0].shipped);
+	bodies[1].text = bound ? asy_drift_mismatch_view(b) : pstrdup(bodies[1].shipped);
 }
 
 static char *

@@ -16,7 +16,11 @@
 #include "utils/uuid.h"
 
 #include "sync/backfill.h"
+#include "sync/drift.h"
+#include "sync/progress.h"
 #include "sync/record.h"
+#include "sync/trust.h"
+#include "sync/watch.h"
 
 /* FROM ... of those to do, and the column that is their id. */
 static char *
@@ -27,8 +31,8 @@ from_todo(AsyBinding *b, AsyJobKind kind, const char **id)
 	switch (kind)
 	{
 		case ASY_JOB_BACKFILL:
-			*id = b->source_expr[ASY_USER_ID];
-			return asy_sql_missing(b);
+			*id = "m.user_id";
+			return asy_drift_missing(b, asy_trust_is_used(b, ASY_PART_DRIFT));
 		case ASY_JOB_RESYNC:
 			*id = "s.user_id";
 			differing = asy_sql_differing(b);
@@ -304,27 +308,8 @@ asy_job_note_failures(AsyBinding *b, AsyJob *job, AsyUsers *users)
 	asy_events_write(b, events);
 }
 
-/* ---- progress ---- */
-
 void
 asy_job_show_progress(const AsyJob *job, int64 done)
 {
-	Oid			types[] = {INT4OID, TEXTOID, INT8OID, INT8OID};
-	Datum		values[] = {
-		Int32GetDatum(MyProcPid), CStringGetTextDatum(job_name[job->kind]), Int64GetDatum(done), Int64GetDatum(job->n)
-	};
-
-	asy_db_run("INSERT INTO authsync.progress_rows AS p (pid, command, phase, done, total, started_at)"
-			   " VALUES ($1, $2, 'writing profiles', $3, $4, pg_catalog.statement_timestamp())"
-			   " ON CONFLICT (pid) DO UPDATE SET command = EXCLUDED.command, phase = EXCLUDED.phase,"
-			   " done = EXCLUDED.done, total = EXCLUDED.total, started_at = EXCLUDED.started_at",
-			   false, 4, types, values, NULL);
-}
-
-/* Ours, and those that a killed process left. */
-void
-asy_job_hide_progress(void)
-{
-	asy_db_exec("DELETE FROM authsync.progress_rows AS p WHERE p.pid = pg_catalog.pg_backend_pid()"
-				" OR NOT EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(p.pid))");
+	asy_progress_show(job_name[job->kind], "writing profiles", done, job->n);
 }

@@ -48,6 +48,5 @@ extern void asy_job_note_failures(AsyBinding *b, AsyJob *job, AsyUsers *failed);
 
 /* authsync.progress, for a statement that commits as it goes. */
 extern void asy_job_show_progress(const AsyJob *job, int64 done);
-extern void asy_job_hide_progress(void);
 
 #endif

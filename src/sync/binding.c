@@ -25,6 +25,8 @@
 
 #include "sync/binding.h"
 #include "sync/columns.h"
+#include "sync/trust.h"
+#include "sync/watch.h"
 
 const char *const asy_field_name[ASY_NFIELDS] = {
 	"user_id", "subject", "email", "phone", "name", "nickname", "picture", "email_verified",
@@ -110,17 +112,17 @@ asy_binding_invalidate(void)
 
 /* ---- building ---- */
 
-static void
-find_unique_index(AsyBinding *b)
+static bool
+has_unique_index(Oid relid, AttrNumber attnum)
 {
 	static const char sql[] =
 		"SELECT EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate"
 		" AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = $2)";
 	Oid			types[] = {OIDOID, INT2OID};
-	Datum		values[] = {ObjectIdGetDatum(b->profiles), Int16GetDatum(b->key_attnum)};
+	Datum		values[] = {ObjectIdGetDatum(relid), Int16GetDatum(attnum)};
 
 	asy_db_run(sql, true, 2, types, values, NULL);
-	b->key_is_arbiter = asy_db_bool(0, 1);
+	return asy_db_bool(0, 1);
 }
 
 /* A restricted write cannot leave a trigger for later: these are made immediate around it. */
@@ -169,6 +171,10 @@ build(const AsyExtension *ext, MemoryContext context)
 	b->mode = strcmp(names[7], "off") == 0 ? ASY_OFF : strcmp(names[7], "strict") == 0 ? ASY_STRICT : ASY_SAFE;
 	b->columns_text = names[8];
 
+	b->suspects = find_table("authsync", "suspects");
+	b->gaps = find_table("authsync", "gaps");
+	b->changes = find_table("authsync", "changes");
+
 	b->stored_name[0] = names[0];
 	b->stored_name[1] = names[1];
 	b->stored_name[2] = names[2];
@@ -181,6 +187,7 @@ build(const AsyExtension *ext, MemoryContext context)
 	{
 		b->users_owner = relation_owner(b->users);
 		asy_columns_resolve_users(b);
+		b->users_key_is_unique = has_unique_index(b->users, b->users_key);
 	}
 
 	b->audit = find_table(names[5], names[6]);
@@ -190,7 +197,12 @@ build(const AsyExtension *ext, MemoryContext context)
 			get_attnum(b->audit, "created_at") == InvalidAttrNumber)
 			b->audit = InvalidOid;
 		else
+		{
 			b->audit_name = quote_qualified_identifier(names[5], names[6]);
+			b->audit_id = get_attnum(b->audit, "id");
+			b->audit_payload = get_attnum(b->audit, "payload");
+			b->audit_id_is_unique = get_atttype(b->audit, b->audit_id) == UUIDOID && has_unique_index(b->audit, b->audit_id);
+		}
 	}
 
 	if (names[3])
@@ -205,11 +217,13 @@ build(const AsyExtension *ext, MemoryContext context)
 			asy_columns_resolve_profiles(b, asy_mapping_parse(b->columns_text));
 			if (b->key)
 			{
-				find_unique_index(b);
+				b->key_is_arbiter = has_unique_index(b->profiles, b->key_attnum);
 				find_deferrable(b);
 			}
 		}
 	}
+	b->keeps_drift = asy_trust_is_possible(b, ASY_PART_DRIFT, NULL);
+	b->keeps_signups = asy_trust_is_possible(b, ASY_PART_SIGNUPS, NULL);
 	return b;
 }
 

@@ -87,10 +87,13 @@ typedef struct AsyBinding
 	char	   *owes_expr;		/* over u: owes a profile */
 	char	   *gone_expr;		/* over u: is deleted though the row stands */
 	Bitmapset  *watched;		/* attnums of users whose change matters */
+	Bitmapset  *compared;		/* those among them by which users and profiles are compared */
+	Bitmapset  *owes_from;		/* those that decide whether a profile is owed */
 	AttrNumber	gone_attnum;	/* deleted_at of users, or 0 */
 	AttrNumber	user_metadata_attnum;	/* likewise */
 	AttrNumber	app_metadata_attnum;
 	AttrNumber	users_key;		/* attnum of the id */
+	bool		users_key_is_unique;	/* an index says so */
 	char	   *users_key_name; /* quoted */
 	Oid			users_owner;
 
@@ -103,6 +106,7 @@ typedef struct AsyBinding
 	bool		key_is_arbiter; /* a unique index lets ON CONFLICT decide */
 	bool		key_is_nullable;
 	char	   *email;			/* profiles' e-mail column, unquoted, or NULL */
+	AttrNumber	email_attnum;	/* likewise, or 0 */
 	char	   *created_at;		/* profiles' created_at column, or NULL */
 	List	   *columns;		/* AsyColumn; without the key */
 	List	   *deferrable;		/* char *: SET CONSTRAINTS name; */
@@ -111,6 +115,15 @@ typedef struct AsyBinding
 
 	Oid			audit;			/* InvalidOid: none */
 	char	   *audit_name;
+	AttrNumber	audit_id;		/* attnums of its columns */
+	AttrNumber	audit_payload;
+	bool		audit_id_is_unique;	/* an index says so, and it is a uuid */
+
+	bool		keeps_drift;	/* the tables are such that drift can be kept, see trust.h */
+	bool		keeps_signups;	/* likewise sign-ups */
+	Oid			suspects;		/* tables of the bookkeeping, see watch.h */
+	Oid			gaps;
+	Oid			changes;
 
 	struct AsyStatements *statements;	/* prepared, see statement.h */
 } AsyBinding;

@@ -122,9 +122,18 @@ metadata_name(const char *um, const char *const keys[])
 	return buf.data;
 }
 
+static Bitmapset *
+add_attribute(const AsyBinding *b, Bitmapset *set, const char *name)
+{
+	AttrNumber	att = get_attnum(b->users, name);
+
+	return att == InvalidAttrNumber ? set : bms_add_member(set, att);
+}
+
 void
 asy_columns_resolve_users(AsyBinding *b)
 {
+	static const char *const owes_columns[] = {"email", "deleted_at", "is_anonymous", "is_sso_user"};
 	static const char *const names[] = {"full_name", "name", "display_name", NULL};
 	static const char *const nicknames[] = {"nickname", "preferred_username", "user_name", NULL};
 	static const char *const pictures[] = {"avatar_url", "picture", NULL};
@@ -173,6 +182,7 @@ asy_columns_resolve_users(AsyBinding *b)
 	/* Always asked for, also while the profiles are not there. */
 	b->uses[ASY_USER_ID] = true;
 	b->uses[ASY_EMAIL] = b->source_expr[ASY_EMAIL] != NULL;
+	b->uses[ASY_CREATED_AT] = b->source_expr[ASY_CREATED_AT] != NULL;
 
 	/* Who owes a profile; an old schema may lack any of these columns. */
 	initStringInfo(&owes);
@@ -200,6 +210,14 @@ asy_columns_resolve_users(AsyBinding *b)
 	}
 	appendStringInfoChar(&owes, ')');
 	b->owes_expr = owes.data;
+
+	for (size_t i = 0; i < lengthof(owes_columns); i++)
+		b->owes_from = add_attribute(b, b->owes_from, owes_columns[i]);
+	if (am)
+		b->owes_from = bms_add_member(b->owes_from, b->app_metadata_attnum);
+	b->compared = add_attribute(b, bms_copy(b->owes_from), "created_at");
+	if (b->users_key)
+		b->compared = bms_add_member(b->compared, b->users_key);
 }
 
 /* ---- the key of profiles ---- */
@@ -525,7 +543,10 @@ asy_columns_resolve_profiles(AsyBinding *b, List *mappings)
 		c = resolve_column(b, att, m);
 		if (c->source && strcmp(c->source, "email") == 0 && c->value && b->email == NULL &&
 			asy_columns_type_is_plain(getBaseType(att->atttypid)))	/* it is read as text: a domain's own checks do not run */
+		{
 			b->email = c->name;
+			b->email_attnum = c->attnum;
+		}
 		if (c->value || (m && m->fallback) || c->guard)
 			b->columns = lappend(b->columns, c);
 	}

@@ -26,10 +26,22 @@ bool		asy_follow_probing = false;
 /* Users whose profile this transaction made; lives in TopTransactionContext. */
 static HTAB *fresh = NULL;
 
+/* A subtransaction was rolled back since: some of them may not be there. */
+static bool shaken = false;
+
 static void
 forget_fresh(XactEvent event pg_attribute_unused(), void *arg pg_attribute_unused())
 {
 	fresh = NULL;
+	shaken = false;
+}
+
+static void
+note_rollback(SubXactEvent event, SubTransactionId sub pg_attribute_unused(),
+			  SubTransactionId parent pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && fresh)
+		shaken = true;
 }
 
 static void
@@ -42,7 +54,10 @@ remember_fresh(Datum user_id)
 
 		fresh = hash_create("authsync fresh profiles", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 		if (!registered)
+		{
 			RegisterXactCallback(forget_fresh, NULL);
+			RegisterSubXactCallback(note_rollback, NULL);
+		}
 		registered = true;
 	}
 	hash_search(fresh, DatumGetUUIDP(user_id), HASH_ENTER, NULL);
@@ -52,6 +67,12 @@ static bool
 is_fresh(Datum user_id)
 {
 	return fresh && hash_search(fresh, DatumGetUUIDP(user_id), HASH_FIND, NULL) != NULL;
+}
+
+bool
+asy_follow_made_here(Datum user_id)
+{
+	return !shaken && is_fresh(user_id);
 }
 
 static bool

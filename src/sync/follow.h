@@ -29,6 +29,9 @@ extern void asy_follow_updated(AsyBinding *b, AsyChange *changes, int n);
 
 extern void asy_follow_deleted(AsyBinding *b, const Datum *ids, int n);
 
+/* Whether this transaction made the user and his profile; false where it rolled a savepoint back, and so cannot tell. */
+extern bool asy_follow_made_here(Datum user_id);
+
 /* While probing, a profile that fails stops the statement whatever the mode. */
 extern bool asy_follow_probing;
 

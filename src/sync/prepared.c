@@ -10,7 +10,10 @@
 #include "utils/memutils.h"
 
 #include "sync/prepared.h"
+#include "sync/signups.h"
 #include "sync/statement.h"
+#include "sync/trust.h"
+#include "sync/watch.h"
 
 typedef struct AsyStatements
 {
@@ -90,6 +93,23 @@ plan_text(AsyBinding *b, AsyPlanKind kind)
 							" SELECT e.user_id, e.type, e.subject, e.details::pg_catalog.jsonb FROM ROWS FROM"
 							" (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4))"
 							" AS e(user_id, type, subject, details)", b->face);
+		case ASY_PLAN_OWES:
+			return psprintf("SELECT (SELECT %1$s FROM (SELECT ($1).*) AS u), (SELECT %1$s FROM (SELECT ($2).*) AS u)", b->owes_expr);
+		case ASY_PLAN_KEEP_SIGNUPS:
+			return psprintf("WITH kept AS (INSERT INTO authsync.signups (audit_id, user_id, email, action, actor_id, ip_address, created_at)"
+							" %s ON CONFLICT (audit_id) DO NOTHING RETURNING user_id, action)"
+							" SELECT k.user_id, k.action, EXISTS (SELECT FROM %s AS u WHERE u.%s = k.user_id) FROM kept AS k",
+							asy_signups_from_log(b, "a.id OPERATOR(pg_catalog.=) ANY ($1)"), b->users_name, quote_identifier(b->users_key_name));
+		case ASY_PLAN_TRUST_DRIFT:
+			return asy_trust_query(b, ASY_PART_DRIFT);
+		case ASY_PLAN_TRUST_SIGNUPS:
+			return asy_trust_query(b, ASY_PART_SIGNUPS);
+		case ASY_PLAN_TRUST_HISTORY:
+			return asy_trust_query(b, ASY_PART_HISTORY);
+		case ASY_PLAN_SUSPECTS_ARE_FEW:
+			return psprintf("WITH few AS MATERIALIZED (SELECT GREATEST(10000, c.reltuples / 20)::pg_catalog.int8 AS n FROM pg_catalog.pg_class AS c WHERE c.oid = %u)"
+							" SELECT (SELECT pg_catalog.count(*) FROM (SELECT FROM authsync.suspects LIMIT (SELECT f.n + 1 FROM few AS f)) AS s) <= f.n FROM few AS f",
+							b->users);
 		case ASY_NPLANS:
 			break;
 	}
@@ -122,7 +142,11 @@ asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
 		s->known_empty[kind] = true;
 		return NULL;
 	}
-	if (kind == ASY_PLAN_BY_IDS || kind == ASY_PLAN_HELD)
+	if (kind == ASY_PLAN_OWES)
+		types[0] = types[1] = get_rel_type_id(b->users), n = 2;
+	else if (kind >= ASY_PLAN_TRUST_DRIFT)
+		n = 0;
+	else if (kind == ASY_PLAN_BY_IDS || kind == ASY_PLAN_HELD || kind == ASY_PLAN_KEEP_SIGNUPS)
 		types[0] = get_array_type(UUIDOID), n = 1;
 	else if (kind == ASY_PLAN_ALONE)
 		types[0] = TEXTARRAYOID, n = 1;
@@ -141,6 +165,6 @@ asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
 	 * for one, by index. A plan for any number would scan a small table, and
 	 * serializable sign-ups would take each other for conflicts.
 	 */
-	s->plan[kind] = asy_db_prepare(sql, n, types, kind == ASY_PLAN_EVENTS);
+	s->plan[kind] = asy_db_prepare(sql, n, types, kind == ASY_PLAN_EVENTS || kind >= ASY_PLAN_OWES);
 	return s->plan[kind];
 }

@@ -17,14 +17,34 @@
 #include "portability/instr_time.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "sync/prepared.h"
 #include "sync/profile.h"
+#include "sync/watch.h"
 
 bool		asy_profile_writing = false;
+
+/* How deep in triggers our statement on profiles was started; -1: it inserts nothing. */
+static int	inserting_at = -1;
+
+static int
+trigger_depth(void)
+{
+	LOCAL_FCINFO(fcinfo, 0);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
+	return DatumGetInt32(pg_trigger_depth(fcinfo));
+}
+
+bool
+asy_profile_is_own_row(void)
+{
+	return asy_profile_writing && inserting_at >= 0 && trigger_depth() == inserting_at + 1;
+}
 
 /* ---- reading users ---- */
 
@@ -64,6 +84,7 @@ users_from_result(AsyBinding *b)
 	users->outcome = palloc0(sizeof(AsyOutcome) * room);
 	users->failure = palloc0(sizeof(AsyFailure *) * room);
 	users->hash = palloc0(sizeof(char *) * room);
+	users->profile_email = palloc0(sizeof(char *) * room);
 	return users;
 }
 
@@ -183,8 +204,10 @@ mark_returned(const Attempt *a, KeyedPick *keyed, AsyOutcome outcome, bool with_
 		if (found == NULL)
 			continue;			/* a trigger of the table gave the row another key */
 		a->users->outcome[found->user] = outcome;
+		if (outcome == ASY_CREATED)
+			a->users->profile_email[found->user] = asy_db_text(r, 2);
 		if (with_hash)
-			a->users->hash[found->user] = asy_db_text(r, 2);
+			a->users->hash[found->user] = asy_db_text(r, 3);
 	}
 }
 
@@ -233,6 +256,23 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 }
 
 static void
+run_insert(AsyBinding *b, bool with_hash, Datum *params)
+{
+	int			was = inserting_at;
+
+	PG_TRY();
+	{
+		inserting_at = trigger_depth();
+		asy_db_run_plan(asy_prepared_plan(b, with_hash ? ASY_PLAN_INSERT_HASHED : ASY_PLAN_INSERT), params);
+	}
+	PG_FINALLY();
+	{
+		inserting_at = was;
+	}
+	PG_END_TRY();
+}
+
+static void
 insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 {
 	KeyedPick  *keyed = keyed_picks(a);
@@ -240,8 +280,9 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 	int			made = 0;
 
 	link_profiles(a, params, keyed, extension_owner);
-	asy_db_run_plan(asy_prepared_plan(a->b, with_hash ? ASY_PLAN_INSERT_HASHED : ASY_PLAN_INSERT), params);
+	run_insert(a->b, with_hash, params);
 	mark_returned(a, keyed, ASY_CREATED, with_hash);
+	asy_watch_made(a->b, a->users, a->pick, a->n);
 
 	for (int i = 0; i < a->n; i++)
 		if (a->users->outcome[a->pick[i]] != ASY_UNTOUCHED)

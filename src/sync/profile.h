@@ -29,6 +29,7 @@ typedef struct AsyUsers
 	AsyOutcome *outcome;
 	AsyFailure **failure;		/* where outcome is ASY_FAILED */
 	char	  **hash;			/* of a created row, where asked for */
+	char	  **profile_email;	/* of a created row, as written; NULL: none */
 } AsyUsers;
 
 /* Reads users by the source query: ids (sorted by them), or a trigger's new rows. SPI connected. */
@@ -57,6 +58,9 @@ typedef struct AsyWrite
 
 /* True while our own statement on profiles runs: its guard lets us through. */
 extern bool asy_profile_writing;
+
+/* Called by a trigger of profiles: the row is one that our own statement inserts, and not one that its triggers insert in turn. */
+extern bool asy_profile_is_own_row(void);
 
 /*
  * Writes the profiles of users[pick[0..n-1]] as the profiles' owner in a

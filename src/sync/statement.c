@@ -16,9 +16,6 @@
 
 #include "sync/statement.h"
 
-#define EQ "OPERATOR(pg_catalog.=)"
-#define NE "OPERATOR(pg_catalog.<>)"
-#define NIL_UUID "'00000000-0000-0000-0000-000000000000'::pg_catalog.uuid"
 
 /* ---- small pieces ---- */
 
@@ -38,17 +35,16 @@ email_folded(const char *email, const char *user_id)
 					email, user_id);
 }
 
-/* How a profile is matched to an expression that gives the id, or the subject. */
-static char *
-key_is(const AsyBinding *b, const char *p, const char *user_id, const char *subject)
+char *
+asy_sql_key_is(const AsyBinding *b, const char *p, const char *user_id, const char *subject)
 {
 	return b->key_is_text
-		? psprintf("%s.%s::pg_catalog.text " EQ " %s", p, qid(b->key), subject)
-		: psprintf("%s.%s " EQ " %s", p, qid(b->key), user_id);
+		? psprintf("%s.%s::pg_catalog.text " ASY_EQ " %s", p, qid(b->key), subject)
+		: psprintf("%s.%s " ASY_EQ " %s", p, qid(b->key), user_id);
 }
 
-static bool
-has_profiles(const AsyBinding *b)
+bool
+asy_sql_has_profiles(const AsyBinding *b)
 {
 	return OidIsValid(b->profiles) && b->key;
 }
@@ -56,10 +52,10 @@ has_profiles(const AsyBinding *b)
 char *
 asy_sql_has_profile(const AsyBinding *b)
 {
-	if (!has_profiles(b))
+	if (!asy_sql_has_profiles(b))
 		return pstrdup("false");
 	return psprintf("EXISTS (SELECT FROM %s AS p WHERE %s)", b->profiles_name,
-					key_is(b, "p", b->source_expr[ASY_USER_ID], b->source_expr[ASY_SUBJECT]));
+					asy_sql_key_is(b, "p", b->source_expr[ASY_USER_ID], b->source_expr[ASY_SUBJECT]));
 }
 
 char *
@@ -71,7 +67,7 @@ asy_sql_profile_user_id(const AsyBinding *b)
 char *
 asy_sql_has_user(const AsyBinding *b)
 {
-	return psprintf("EXISTS (SELECT FROM %s AS u WHERE u.%s " EQ " %s)",
+	return psprintf("EXISTS (SELECT FROM %s AS u WHERE u.%s " ASY_EQ " %s)",
 					b->users_name, qid(b->users_key_name), asy_sql_profile_user_id(b));
 }
 
@@ -79,7 +75,7 @@ char *
 asy_sql_joined(const AsyBinding *b)
 {
 	return psprintf("%s AS u JOIN %s AS p ON %s", b->users_name, b->profiles_name,
-					key_is(b, "p", b->source_expr[ASY_USER_ID], b->source_expr[ASY_SUBJECT]));
+					asy_sql_key_is(b, "p", b->source_expr[ASY_USER_ID], b->source_expr[ASY_SUBJECT]));
 }
 
 char *
@@ -87,7 +83,7 @@ asy_sql_email_differs(const AsyBinding *b)
 {
 	if (b->email == NULL || b->source_expr[ASY_EMAIL] == NULL)
 		return pstrdup("false");
-	return psprintf("(%s) " NE " (%s)",
+	return psprintf("(%s) " ASY_NE " (%s)",
 					email_folded(b->source_expr[ASY_EMAIL], b->source_expr[ASY_USER_ID]),
 					email_folded(psprintf("p.%s", qid(b->email)), b->source_expr[ASY_USER_ID]));
 }
@@ -96,158 +92,6 @@ char *
 asy_sql_missing(const AsyBinding *b)
 {
 	return psprintf("FROM %s AS u WHERE %s AND NOT %s", b->users_name, b->owes_expr, asy_sql_has_profile(b));
-}
-
-/* ---- the views ---- */
-
-char *
-asy_sql_signups(const AsyBinding *b)
-{
-	if (!OidIsValid(b->audit))
-		return pstrdup("SELECT NULL::pg_catalog.uuid AS audit_id, NULL::pg_catalog.uuid AS user_id, NULL::pg_catalog.text AS email,"
-					   " NULL::pg_catalog.text AS action, NULL::pg_catalog.uuid AS actor_id, NULL::pg_catalog.text AS ip_address,"
-					   " NULL::pg_catalog.timestamptz AS created_at WHERE false");
-
-	/* A cheap look at the text first: most of the log is token refreshes. */
-	return psprintf("SELECT a.id AS audit_id, COALESCE(authsync.to_user_id(e.entry OPERATOR(pg_catalog.#>>) '{traits,user_id}'::pg_catalog.text[]),"
-					" authsync.to_user_id(e.entry OPERATOR(pg_catalog.->>) 'actor_id'::pg_catalog.text)) AS user_id,"
-					" COALESCE(CASE WHEN pg_catalog.length(e.entry OPERATOR(pg_catalog.#>>) '{traits,user_email}'::pg_catalog.text[]) OPERATOR(pg_catalog.>) 0"
-					" THEN e.entry OPERATOR(pg_catalog.#>>) '{traits,user_email}'::pg_catalog.text[] END,"
-					" CASE WHEN pg_catalog.strpos(e.entry OPERATOR(pg_catalog.->>) 'actor_username'::pg_catalog.text, '@') OPERATOR(pg_catalog.>) 0"
-					" THEN e.entry OPERATOR(pg_catalog.->>) 'actor_username'::pg_catalog.text END) AS email,"
-					" e.entry OPERATOR(pg_catalog.->>) 'action'::pg_catalog.text AS action,"
-					" authsync.to_uuid(e.entry OPERATOR(pg_catalog.->>) 'actor_id'::pg_catalog.text) AS actor_id,"
-					" %s AS ip_address, a.created_at::pg_catalog.timestamptz AS created_at"
-					" FROM %s AS a, LATERAL (SELECT authsync.clean_json(a.payload::pg_catalog.json) AS entry) AS e"
-					" WHERE pg_catalog.strpos(a.payload::pg_catalog.text, '\"user_') OPERATOR(pg_catalog.>) 0"
-					" AND (e.entry OPERATOR(pg_catalog.->>) 'action'::pg_catalog.text) OPERATOR(pg_catalog.~)"
-					" '^user_(signedup|invited|confirmation_requested)$'::pg_catalog.text",
-					get_attnum(b->audit, "ip_address") != InvalidAttrNumber ? "a.ip_address::pg_catalog.text" : "NULL::pg_catalog.text",
-					b->audit_name);
-}
-
-/* The rows of auth_profile_mismatch: one branch a status. earliest: "... AS a". */
-static char *
-mismatch(const AsyBinding *b, bool unhealthy_only, const char *earliest)
-{
-	const char *uid = b->source_expr[ASY_USER_ID];
-	const char *uemail = b->source_expr[ASY_EMAIL] ? b->source_expr[ASY_EMAIL] : "NULL::pg_catalog.text";
-	const char *ucreated = b->source_expr[ASY_CREATED_AT] ? b->source_expr[ASY_CREATED_AT] : "NULL::pg_catalog.timestamptz";
-	const char *none = "NULL::pg_catalog.timestamptz";
-	bool		profiles = has_profiles(b);
-	char	   *pemail = b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text";
-	char	   *pcreated = b->created_at ? psprintf("p.%s", qid(b->created_at)) : pstrdup(none);
-	char	   *has = asy_sql_has_profile(b);
-	StringInfoData q;
-
-#define ROW_OF(user_id, auth_email, profile_email, status, ucreated_at, pcreated_at) \
-	appendStringInfo(&q, "SELECT %s AS user_id, a.email AS audit_email, %s AS auth_email, %s AS profile_email," \
-					 " '" status "'::pg_catalog.text AS status, a.created_at AS signed_up_at," \
-					 " %s AS user_created_at, %s AS profile_created_at FROM ", \
-					 user_id, auth_email, profile_email, ucreated_at, pcreated_at)
-
-	initStringInfo(&q);
-
-	ROW_OF(uid, uemail, "NULL::pg_catalog.text", "auth_only", ucreated, none);
-	appendStringInfo(&q, "%s AS u LEFT JOIN %s ON a.user_id " EQ " %s WHERE %s AND NOT %s",
-					 b->users_name, earliest, uid, b->owes_expr, has);
-
-	if (profiles)
-	{
-		appendStringInfoString(&q, " UNION ALL ");
-		ROW_OF(asy_sql_profile_user_id(b), "NULL::pg_catalog.text", pemail, "profile_only", none, pcreated);
-		appendStringInfo(&q, "%s AS p LEFT JOIN %s ON a.user_id " EQ " %s WHERE NOT %s",
-						 b->profiles_name, earliest, asy_sql_profile_user_id(b), asy_sql_has_user(b));
-
-		appendStringInfoString(&q, " UNION ALL ");
-		ROW_OF(uid, uemail, pemail, "email_mismatch", ucreated, pcreated);
-		appendStringInfo(&q, "%s LEFT JOIN %s ON a.user_id " EQ " %s WHERE %s AND %s",
-						 asy_sql_joined(b), earliest, uid, b->owes_expr, asy_sql_email_differs(b));
-	}
-
-	if (OidIsValid(b->audit))
-	{
-		appendStringInfoString(&q, " UNION ALL ");
-		ROW_OF("a.user_id", "NULL::pg_catalog.text", "NULL::pg_catalog.text", "audit_only", none, none);
-		appendStringInfo(&q, "%s WHERE NOT EXISTS (SELECT FROM %s AS u WHERE u.%s " EQ " a.user_id)",
-						 earliest, b->users_name, qid(b->users_key_name));
-		if (profiles)
-			appendStringInfo(&q, " AND NOT EXISTS (SELECT FROM %s AS p WHERE %s)", b->profiles_name,
-							 key_is(b, "p", "a.user_id", "a.user_id::pg_catalog.text"));
-	}
-
-	if (!unhealthy_only)
-	{
-		if (profiles)
-		{
-			appendStringInfoString(&q, " UNION ALL ");
-			ROW_OF(uid, uemail, pemail, "healthy", ucreated, pcreated);
-			appendStringInfo(&q, "%s LEFT JOIN %s ON a.user_id " EQ " %s WHERE NOT (%s AND %s)",
-							 asy_sql_joined(b), earliest, uid, b->owes_expr, asy_sql_email_differs(b));
-		}
-		appendStringInfoString(&q, " UNION ALL ");
-		ROW_OF(uid, uemail, "NULL::pg_catalog.text", "healthy", ucreated, none);
-		appendStringInfo(&q, "%s AS u LEFT JOIN %s ON a.user_id " EQ " %s WHERE NOT %s AND NOT %s",
-						 b->users_name, earliest, uid, b->owes_expr, has);
-	}
-#undef ROW_OF
-	return q.data;
-}
-
-/* Each user's earliest entry; as a view's piece, or once for all branches of a function's query. */
-static char *
-earliest_entries(const AsyBinding *b)
-{
-	return psprintf("(SELECT DISTINCT ON (x.user_id) x.user_id, x.email, x.created_at FROM (%s) AS x"
-					" WHERE x.user_id IS NOT NULL ORDER BY x.user_id, x.created_at, x.audit_id)",
-					asy_sql_signups(b));
-}
-
-char *
-asy_sql_unhealthy(const AsyBinding *b)
-{
-	return psprintf("WITH earliest AS MATERIALIZED %s SELECT * FROM (%s) AS m", earliest_entries(b),
-					mismatch(b, true, "earliest AS a"));
-}
-
-char *
-asy_sql_mismatch(const AsyBinding *b)
-{
-	return mismatch(b, false, psprintf("%s AS a", earliest_entries(b)));
-}
-
-/*
- * As the views have them: first comes a function that returns nothing, or
- * 42501 where row security hides a table's rows. It stands in FROM, because
- * what the planner can decide beforehand (a condition on a constant, a scan
- * that row security makes empty) it leaves out.
- */
-static char *
-guarded(const char *guard, const char *query, const char *const tables[])
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int i = 0; i < 3; i++)
-		if (tables[i])
-			appendStringInfo(&list, "%s%s::pg_catalog.regclass", list.len ? ", " : "", quote_literal_cstr(tables[i]));
-	return psprintf("SELECT g.* FROM authsync.%s(%s) AS g UNION ALL %s", guard, list.data, query);
-}
-
-char *
-asy_sql_signup_view(const AsyBinding *b)
-{
-	const char *tables[3] = {b->audit_name};
-
-	return b->audit_name ? guarded("signup_guard", asy_sql_signups(b), tables) : asy_sql_signups(b);
-}
-
-char *
-asy_sql_mismatch_view(const AsyBinding *b)
-{
-	const char *tables[3] = {b->users_name, has_profiles(b) ? b->profiles_name : NULL, b->audit_name};
-
-	return guarded("mismatch_guard", asy_sql_mismatch(b), tables);
 }
 
 /* ---- reading users ---- */
@@ -310,7 +154,7 @@ arrays(const AsyBinding *b, bool ordinality)
 static char *
 s_key_is(const AsyBinding *b, const char *p)
 {
-	return key_is(b, p, "s.user_id", "s.subject");
+	return asy_sql_key_is(b, p, "s.user_id", "s.subject");
 }
 
 /* The value with its default behind it. */
@@ -343,10 +187,11 @@ asy_sql_insert(const AsyBinding *b, bool with_hash)
 		appendStringInfo(&values, ", %s", filled(c));
 	}
 	return psprintf("INSERT INTO %s AS p (%s) SELECT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s)%s"
-					" RETURNING %s::pg_catalog.text%s",
+					" RETURNING %s::pg_catalog.text, %s%s",
 					b->profiles_name, names.data, values.data, arrays(b, false), b->profiles_name, s_key_is(b, "o"),
 					b->key_is_arbiter ? psprintf(" ON CONFLICT (%s) DO NOTHING", qid(b->key)) : "",
-					psprintf("p.%s", qid(b->key)), with_hash ? ", pg_catalog.md5(p::pg_catalog.text)" : "");
+					psprintf("p.%s", qid(b->key)), b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text",
+					with_hash ? ", pg_catalog.md5(p::pg_catalog.text)" : "");
 }
 
 char *

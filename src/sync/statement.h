@@ -11,20 +11,21 @@
 
 #include "sync/binding.h"
 
+/* Operators as a view's body writes them: whatever its caller's search_path. */
+#define ASY_EQ "OPERATOR(pg_catalog.=)"
+#define ASY_NE "OPERATOR(pg_catalog.<>)"
+
+/* Whether there are profiles to look at, with a key. */
+extern bool asy_sql_has_profiles(const AsyBinding *b);
+
 /* Predicates. NULL profiles are taken for an empty table. */
+extern char *asy_sql_key_is(const AsyBinding *b, const char *p, const char *user_id, const char *subject);	/* over p and those */
 extern char *asy_sql_has_profile(const AsyBinding *b);		/* over u */
 extern char *asy_sql_has_user(const AsyBinding *b);			/* over p */
 extern char *asy_sql_email_differs(const AsyBinding *b);	/* over u, p: the definition of email_mismatch */
 extern char *asy_sql_joined(const AsyBinding *b);			/* "users AS u JOIN profiles AS p ON ..." */
 extern char *asy_sql_profile_user_id(const AsyBinding *b);	/* over p: uuid */
 extern char *asy_sql_missing(const AsyBinding *b);			/* "FROM users AS u WHERE owes and has none" */
-
-/* Queries. */
-extern char *asy_sql_signups(const AsyBinding *b);		/* the rows of signup_audit_summary */
-extern char *asy_sql_mismatch(const AsyBinding *b);		/* the rows of auth_profile_mismatch */
-extern char *asy_sql_unhealthy(const AsyBinding *b);	/* those that are not healthy */
-extern char *asy_sql_signup_view(const AsyBinding *b);	/* the same, refusing where row security hides rows */
-extern char *asy_sql_mismatch_view(const AsyBinding *b);
 
 /* SELECT of every field in use, then owes and gone; from is "name AS u" and what follows. */
 extern char *asy_sql_source(const AsyBinding *b, const char *from);

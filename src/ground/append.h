@@ -1,0 +1,18 @@
+/*
+ * append.h
+ *	  Rows into a journal of ours, without SPI.
+ *
+ * For tables that are only ever appended to, written at every sign-up: a
+ * statement costs several times the row it writes. Takes ROW EXCLUSIVE on the
+ * table, as INSERT does; asks for no privilege.
+ */
+#ifndef AUTHSYNC_APPEND_H
+#define AUTHSYNC_APPEND_H
+
+typedef struct AsyAppend AsyAppend;
+
+extern AsyAppend *asy_append_begin(Oid relid);
+extern void asy_append_row(AsyAppend *append, Datum *values, bool *nulls);
+extern void asy_append_end(AsyAppend *append);
+
+#endif
