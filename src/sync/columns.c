@@ -122,6 +122,20 @@ metadata_name(const char *um, const char *const keys[])
 	return buf.data;
 }
 
+/* The one or the other, as Supabase or as authsync.identities call it. */
+static char *
+metadata_column(AsyBinding *b, const char *name, const char *other, AttrNumber *attnum)
+{
+	char	   *column = users_column(b, name, JSONBOID);
+
+	*attnum = get_attnum(b->users, name);
+	if (column)
+		return column;
+	column = users_column(b, other, JSONBOID);
+	*attnum = column ? get_attnum(b->users, other) : InvalidAttrNumber;
+	return column;
+}
+
 static Bitmapset *
 add_attribute(const AsyBinding *b, Bitmapset *set, const char *name)
 {
@@ -159,12 +173,8 @@ asy_columns_resolve_users(AsyBinding *b)
 		b->source_expr[ASY_EMAIL] = psprintf("%s::pg_catalog.text", x);
 	if ((x = users_column(b, "phone", TEXTOID)) != NULL)
 		b->source_expr[ASY_PHONE] = psprintf("%s::pg_catalog.text", x);
-	if ((um = users_column(b, "raw_user_meta_data", JSONBOID)) == NULL)
-		um = users_column(b, "user_metadata", JSONBOID);
-	if ((am = users_column(b, "raw_app_meta_data", JSONBOID)) == NULL)
-		am = users_column(b, "app_metadata", JSONBOID);
-	b->user_metadata_attnum = um ? get_attnum(b->users, um + 2) : InvalidAttrNumber;	/* behind "u." */
-	b->app_metadata_attnum = am ? get_attnum(b->users, am + 2) : InvalidAttrNumber;
+	um = metadata_column(b, "raw_user_meta_data", "user_metadata", &b->user_metadata_attnum);
+	am = metadata_column(b, "raw_app_meta_data", "app_metadata", &b->app_metadata_attnum);
 	b->source_expr[ASY_USER_METADATA] = um;
 	b->source_expr[ASY_APP_METADATA] = am;
 	b->source_expr[ASY_NAME] = (x = users_column(b, "name", TEXTOID)) ? x : metadata_name(um, names);

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -263,6 +264,17 @@ by_the_books(const char *part, const char *kept, const char *full)
 					part, kept, full);
 }
 
+/*
+ * Whether the bodies ask for the books at all. Not whether those can be kept
+ * now: in a restore a body is written before its tables have their indexes.
+ */
+static bool
+may_be_kept(const AsyBinding *b)
+{
+	return asy_sql_has_profiles(b) && get_atttype(b->profiles, b->key_attnum) == UUIDOID &&
+		(!OidIsValid(b->audit) || get_atttype(b->audit, b->audit_id) == UUIDOID);
+}
+
 char *
 asy_drift_signup_view(const AsyBinding *b)
 {
@@ -270,7 +282,7 @@ asy_drift_signup_view(const AsyBinding *b)
 
 	if (b->audit_name == NULL)
 		return asy_signups_summary(b, false);
-	if (!b->keeps_signups)
+	if (get_atttype(b->audit, b->audit_id) != UUIDOID)
 		return guarded("signup_guard", asy_signups_summary(b, false), tables);
 	return guarded("signup_guard", by_the_books("signups", asy_signups_summary(b, true), asy_signups_summary(b, false)), tables);
 }
@@ -286,7 +298,7 @@ asy_drift_mismatch_view(const AsyBinding *b)
 	drift_branches(&full);
 	history_branch(&full);
 	healthy_branches(&full);
-	if (!b->keeps_drift || !b->keeps_signups)
+	if (!may_be_kept(b))
 		return guarded("mismatch_guard", full.sql.data, tables);
 
 	initStringInfo(&kept.sql);

@@ -41,6 +41,7 @@ extern const AsyLintCheck asy_lint_tables[];
 extern const AsyLintCheck asy_lint_rights[];
 extern const AsyLintCheck asy_lint_users[];
 extern const AsyLintCheck asy_lint_server[];
+extern const AsyLintCheck asy_lint_bookkeeping[];
 
 /* Whether it is there, and a table: to read a view is to run its owner's code. */
 extern bool asy_lint_is_table(Oid relid);

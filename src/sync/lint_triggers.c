@@ -20,6 +20,9 @@
 #define IS_OURS \
 	"EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = t.tgfoid" \
 	" AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = $4 AND d.deptype = 'e')"
+/* Over t: keeps the bookkeeping, of which lint_bookkeeping.c speaks. */
+#define IS_WATCHER \
+	"EXISTS (SELECT FROM pg_catalog.pg_proc AS w WHERE w.oid = t.tgfoid AND w.proname ~ '^(watch_|signups?_)')"
 #define OBJECT "pg_catalog.format('%I on %s', t.tgname, t.tgrelid::pg_catalog.regclass)"
 #define HAS_NAME "pg_catalog.to_regprocedure('authsync.' || o.function || '()')"
 #define ON_OUR_TABLES "FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid IN ($1, $2) AND t.tgparentid = 0 AND " IS_OURS
@@ -66,13 +69,15 @@ guard_missing(AsyBinding *b)
 
 static const char trigger_disabled[] =
 	"SELECT " OBJECT ", 'disabled: it never fires, and what it should follow goes unnoticed',"
-	" pg_catalog.format('ALTER TABLE %s ENABLE TRIGGER %I;', t.tgrelid::pg_catalog.regclass, t.tgname)"
-	" " ON_OUR_TABLES " AND t.tgenabled = 'D'";
+	" pg_catalog.format('ALTER TABLE %s ENABLE %sTRIGGER %I;', t.tgrelid::pg_catalog.regclass,"
+	"   CASE WHEN t.tgfoid = 'authsync.handle_updated_user()'::pg_catalog.regprocedure THEN 'ALWAYS ' END, t.tgname)"
+	" " ON_OUR_TABLES " AND t.tgenabled = 'D' AND NOT " IS_WATCHER;
 
 static const char trigger_replica_only[] =
 	"SELECT " OBJECT ", 'enabled for replication only: it does not fire when people sign up',"
-	" pg_catalog.format('ALTER TABLE %s ENABLE TRIGGER %I;', t.tgrelid::pg_catalog.regclass, t.tgname)"
-	" " ON_OUR_TABLES " AND t.tgenabled = 'R'";
+	" pg_catalog.format('ALTER TABLE %s ENABLE %sTRIGGER %I;', t.tgrelid::pg_catalog.regclass,"
+	"   CASE WHEN t.tgfoid = 'authsync.handle_updated_user()'::pg_catalog.regprocedure THEN 'ALWAYS ' END, t.tgname)"
+	" " ON_OUR_TABLES " AND t.tgenabled = 'R' AND NOT " IS_WATCHER;
 
 /* Made by hand in the tutorial's way, FOR EACH ROW say, our function refuses to work and so stops every sign-up. */
 static const char trigger_wrong[] =

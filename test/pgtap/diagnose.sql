@@ -175,7 +175,7 @@ SELECT is((SELECT count(*) FROM user_events WHERE details::text ~* '@|password|t
 SELECT is((SELECT count(*) FROM get_registration_stats()), 30::bigint, 'thirty days');
 SELECT is((SELECT array_agg(date ORDER BY ordinality) FROM get_registration_stats(5) WITH ORDINALITY),
     (SELECT array_agg(current_date - n ORDER BY n) FROM generate_series(0, 4) AS n), '… newest first, none left out');
-SELECT is((SELECT sum(registrations) FROM get_registration_stats(30)), (SELECT count(*)::numeric FROM auth.users), '… all users are counted');
+SELECT is((SELECT sum(registrations) FROM get_registration_stats(30)), (SELECT count(*) FROM auth.users) + (SELECT sum(departed) FROM authsync.registrations), '… all users are counted, and those who have left');
 SELECT is((SELECT registrations FROM get_registration_stats() WHERE date = (now() - interval '10 days')::date), 1::bigint, '… on their day');
 SELECT is((SELECT registrations FROM get_registration_stats() WHERE date = (now() - interval '20 days')::date), 0::bigint, '… an empty day is 0');
 
