@@ -8,7 +8,7 @@ ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO anon, authenticated, dashboar
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO anon, authenticated, dashboard_user;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TYPES TO anon, authenticated, dashboard_user;
 CREATE EXTENSION authsync SCHEMA public;
-SELECT plan(74);
+SELECT plan(75);
 
 CREATE VIEW tap.members AS
     SELECT classid, objid FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'

@@ -4,6 +4,11 @@
 
 SELECT no_plan();
 
+-- The first fill; until then lint() says that answers are slow.
+SELECT is(string_agg(severity || ' ' || check_name || ' ' || object, ', ' ORDER BY object), 'info bookkeeping_untrusted sign-ups, info bookkeeping_untrusted users and profiles', 'not filled yet')
+  FROM authsync.lint() WHERE check_name = 'bookkeeping_untrusted';
+CALL authsync.maintain();
+
 -- Sound, to whoever looks and however.
 SELECT is_empty($$SELECT * FROM authsync.lint() WHERE severity <> 'info'$$, 'a sound database: no warning, no error');
 SELECT is_empty($$SELECT * FROM authsync.lint()$$, '… and nothing to say at all');
@@ -28,6 +33,17 @@ SELECT results_eq($$SELECT severity, check_name, object, hint FROM authsync.lint
 SELECT ok((SELECT count(*) > 0 FROM authsync.lint()) AND set_config('log_statement', 'all', true) = 'all'
     AND (SELECT count(*) = 1 FROM authsync.lint() WHERE check_name = 'log_shows_parameters'), '… and what needs no tables is still looked at');
 ROLLBACK;
+
+-- The bookkeeping.
+SELECT is(tap.try('watch_missing', 'watch_profile on public.profiles', 'DROP TRIGGER authsync_watched ON profiles', false), 'absent, warning', 'a trigger that keeps the books is gone');
+SELECT is(tap.try('watch_missing', 'watch_profile on public.profiles', 'ALTER TABLE profiles ENABLE TRIGGER authsync_watched', false), 'absent, warning', '… or not ALWAYS');
+SELECT is(tap.try('watch_missing', 'signup_seen on auth.audit_log_entries', 'ALTER TABLE auth.audit_log_entries DISABLE TRIGGER authsync_signup_seen', false), 'absent, warning', '… or disabled');
+SELECT is(tap.try('watch_elsewhere', 'mine on public.clients', $$CREATE TABLE clients (id uuid);
+    CREATE TRIGGER mine AFTER INSERT ON clients FOR EACH ROW EXECUTE FUNCTION authsync.watch_profile()$$), 'absent, warning, mended', 'on a table that is not bound');
+SELECT is(tap.try('bookkeeping_untrusted', 'users and profiles', 'TRUNCATE profiles', false), 'absent, warning', 'a TRUNCATE disturbs the books');
+SELECT is(tap.try('bookkeeping_untrusted', 'users and profiles', 'ALTER TABLE profiles DISABLE TRIGGER authsync_watched; ALTER TABLE profiles ENABLE ALWAYS TRIGGER authsync_watched', false), 'absent, warning', '… a trigger off and on again');
+SELECT is(tap.try('bookkeeping_impossible', 'users and profiles', 'ALTER TABLE profiles DROP CONSTRAINT profiles_pkey', false), 'absent, info', 'a key that is not unique: no books');
+SELECT is(tap.try('bookkeeping_long', 'authsync.suspects', $$INSERT INTO authsync.suspects SELECT gen_random_uuid() FROM generate_series(1, 450000)$$, false), 'absent, info', 'a journal that nobody folds');
 
 -- The binding.
 SELECT is(tap.try('binding', 'authsync', 'DELETE FROM authsync.bindings'), 'absent, error, mended', 'unbound');
