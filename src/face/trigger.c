@@ -84,6 +84,48 @@ run(void *arg)
 	SPI_finish();
 }
 
+/* As if nothing could fail: one subtransaction for all of it. */
+static void
+run_hopefully(void *arg)
+{
+	bool		was = asy_follow_hopeful;
+
+	PG_TRY();
+	{
+		asy_follow_hopeful = true;
+		run(arg);
+	}
+	PG_FINALLY();
+	{
+		asy_follow_hopeful = was;
+	}
+	PG_END_TRY();
+}
+
+/* Something did: now part by part, so that what fails is alone. */
+static AsyFailure *
+run_again(Work *work, AsyFailure *first)
+{
+	AsyFailure *spent = asy_follow_spent;
+	bool		was = asy_follow_hopeful;
+	AsyFailure *failure;
+
+	if (first->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && asy_guc_profile_lock_timeout > 0)
+		asy_follow_spent = first;
+	asy_follow_hopeful = false;
+	PG_TRY();
+	{
+		failure = asy_db_try(run, work);
+	}
+	PG_FINALLY();
+	{
+		asy_follow_hopeful = was;
+		asy_follow_spent = spent;
+	}
+	PG_END_TRY();
+	return failure;
+}
+
 /*
  * A trigger of profiles may write to the users in turn. A new user made there
  * is followed at once, to this depth; a change waits until the profile that
@@ -124,7 +166,9 @@ follow_once(Work *work)
 			run(work);
 			return;
 		}
-		failure = asy_db_try(run, work);
+		failure = asy_db_try(run_hopefully, work);
+		if (failure)
+			failure = run_again(work, failure);
 	}
 	if (failure)
 		ereport(WARNING,
@@ -178,9 +222,14 @@ others_come_first(const TriggerData *t)
 	const TriggerDesc *all = t->tg_relation->trigdesc;
 
 	for (int i = 0; i < all->numtriggers; i++)
-		if (!all->triggers[i].tgisinternal && all->triggers[i].tgoid != t->tg_trigger->tgoid &&
-			TRIGGER_FOR_INSERT(all->triggers[i].tgtype) && TRIGGER_FOR_AFTER(all->triggers[i].tgtype))
+	{
+		const Trigger *other = &all->triggers[i];
+
+		/* Those of rows, then those of the statement, each by their names. */
+		if (!other->tgisinternal && TRIGGER_FOR_INSERT(other->tgtype) && TRIGGER_FOR_AFTER(other->tgtype) &&
+			(TRIGGER_FOR_ROW(other->tgtype) || strcmp(other->tgname, t->tg_trigger->tgname) < 0))
 			return true;
+	}
 	return false;
 }
 

@@ -12,6 +12,14 @@
 typedef struct AsyAppend AsyAppend;
 
 extern AsyAppend *asy_append_begin(Oid relid);
+
+/*
+ * The same for a table that people may have made their own: NULL where it has
+ * triggers, checks, other than n columns, or an index with a condition or an
+ * expression. Then a statement has to write it.
+ */
+extern AsyAppend *asy_append_begin_if_plain(Oid relid, int n);
+
 extern void asy_append_row(AsyAppend *append, Datum *values, bool *nulls);
 extern void asy_append_end(AsyAppend *append);
 

@@ -9,6 +9,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
@@ -23,6 +24,8 @@
 
 #include "compat.h"
 #include "ground/db.h"
+
+#define PINNED_PATH "pg_catalog, pg_temp"
 
 bool
 asy_db_extension(AsyExtension *ext)
@@ -61,25 +64,33 @@ asy_db_become(AsyIdentity *saved, Oid role, bool restricted)
 	if (restricted)
 		context |= SECURITY_RESTRICTED_OPERATION;
 	SetUserIdAndSecContext(role, context);
+	saved->guc_level = 0;
+
+	/* Our own functions come with it pinned; setting it once more costs more than a small statement. */
+	if (strcmp(namespace_search_path, PINNED_PATH) == 0)
+		return;
 	saved->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+	(void) set_config_option("search_path", PINNED_PATH, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
 void
 asy_db_restore(const AsyIdentity *saved)
 {
-	AtEOXact_GUC(false, saved->guc_level);
+	if (saved->guc_level)
+		AtEOXact_GUC(false, saved->guc_level);
 	SetUserIdAndSecContext(saved->user, saved->context);
 }
 
 void
-asy_db_bound_lock_waits(int timeout_ms)
+asy_db_bound_lock_waits(AsyIdentity *saved, int timeout_ms)
 {
 	char		value[32];
 
 	if (timeout_ms <= 0 || (LockTimeout > 0 && LockTimeout <= timeout_ms))
 		return;
+	if (saved->guc_level == 0)
+		saved->guc_level = NewGUCNestLevel();
 	snprintf(value, sizeof(value), "%d", timeout_ms);
 	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
@@ -167,6 +178,14 @@ asy_db_run_plan(SPIPlanPtr plan, Datum *values)
 	MemoryContext context = CurrentMemoryContext;
 
 	return done(SPI_execute_plan(plan, values, NULL, false, 0), context);
+}
+
+uint64
+asy_db_run_plan_with(SPIPlanPtr plan, Datum *values, const char *nulls)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	return done(SPI_execute_plan(plan, values, nulls, false, 0), context);
 }
 
 uint64

@@ -31,7 +31,7 @@ typedef struct AsyIdentity
 {
 	Oid			user;
 	int			context;
-	int			guc_level;
+	int			guc_level;		/* 0: no setting was changed */
 } AsyIdentity;
 
 /*
@@ -42,8 +42,8 @@ typedef struct AsyIdentity
 extern void asy_db_become(AsyIdentity *saved, Oid role, bool restricted);
 extern void asy_db_restore(const AsyIdentity *saved);
 
-/* Bounds lock waits until the identity is restored; 0 leaves them as they are. */
-extern void asy_db_bound_lock_waits(int timeout_ms);
+/* Bounds lock waits until that identity is restored; 0 leaves them as they are. */
+extern void asy_db_bound_lock_waits(AsyIdentity *saved, int timeout_ms);
 
 /*
  * Runs work(arg) in a subtransaction. NULL if it went well; else everything
@@ -62,6 +62,7 @@ extern uint64 asy_db_query(const char *sql);
 /* A plan that stays until SPI_freeplan, planned once for all parameters or as the server sees fit; and its run. */
 extern SPIPlanPtr asy_db_prepare(const char *sql, int nargs, Oid *types, bool once);
 extern uint64 asy_db_run_plan(SPIPlanPtr plan, Datum *values);
+extern uint64 asy_db_run_plan_with(SPIPlanPtr plan, Datum *values, const char *nulls);
 
 /* The same in the active snapshot, writing nothing. */
 extern uint64 asy_db_look_plan(SPIPlanPtr plan, Datum *values);

@@ -13,6 +13,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "catalog/dependency.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "access/htup_details.h"
@@ -171,6 +172,8 @@ build(const AsyExtension *ext, MemoryContext context)
 	b->mode = strcmp(names[7], "off") == 0 ? ASY_OFF : strcmp(names[7], "strict") == 0 ? ASY_STRICT : ASY_SAFE;
 	b->columns_text = names[8];
 
+	b->events = get_relname_relid("user_events", ext->face);
+	b->events_sequence = OidIsValid(b->events) ? getIdentitySequence(b->events, get_attnum(b->events, "id"), true) : InvalidOid;
 	b->suspects = find_table("authsync", "suspects");
 	b->gaps = find_table("authsync", "gaps");
 	b->changes = find_table("authsync", "changes");

@@ -121,6 +121,8 @@ typedef struct AsyBinding
 
 	bool		keeps_drift;	/* the tables are such that drift can be kept, see trust.h */
 	bool		keeps_signups;	/* likewise sign-ups */
+	Oid			events;			/* user_events, and what numbers its rows */
+	Oid			events_sequence;
 	Oid			suspects;		/* tables of the bookkeeping, see watch.h */
 	Oid			gaps;
 	Oid			changes;

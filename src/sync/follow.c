@@ -22,6 +22,8 @@
 #include "sync/record.h"
 
 bool		asy_follow_probing = false;
+bool		asy_follow_hopeful = false;
+AsyFailure *asy_follow_spent = NULL;
 
 /* Users whose profile this transaction made; lives in TopTransactionContext. */
 static HTAB *fresh = NULL;
@@ -78,7 +80,7 @@ asy_follow_made_here(Datum user_id)
 static bool
 is_strict(const AsyBinding *b)
 {
-	return b->mode == ASY_STRICT || asy_follow_probing;
+	return b->mode == ASY_STRICT || asy_follow_probing || asy_follow_hopeful;
 }
 
 /* ---- writing down ---- */
@@ -99,7 +101,7 @@ write_notes(void *arg)
 	AsyIdentity saved;
 
 	asy_db_become(&saved, notes->b->ext.owner, false);
-	asy_db_bound_lock_waits(asy_guc_profile_lock_timeout);
+	asy_db_bound_lock_waits(&saved, asy_guc_profile_lock_timeout);
 	if (notes->users)
 		asy_quarantine_put(notes->b, notes->users);
 	asy_quarantine_release(notes->release, notes->nrelease);
@@ -146,6 +148,8 @@ write_profiles(AsyBinding *b, AsyUsers *users, const int *pick, int n, AsyWriteK
 	AsyFailure *failure = n > 0 ? unwritable(b) : NULL;
 	AsyWrite	how = {.kind = kind, .catch = !is_strict(b), .lock_budget_ms = asy_guc_profile_lock_timeout};
 
+	if (failure == NULL && n > 0)
+		failure = asy_follow_spent;
 	if (failure && is_strict(b))
 		asy_failure_throw(failure);
 	if (failure)

@@ -32,6 +32,15 @@ extern void asy_follow_deleted(AsyBinding *b, const Datum *ids, int n);
 /* Whether this transaction made the user and his profile; false where it rolled a savepoint back, and so cannot tell. */
 extern bool asy_follow_made_here(Datum user_id);
 
+/*
+ * At first it is tried as if nothing could fail, without a subtransaction for
+ * each part; errors are raised, and who called tries again without this.
+ */
+extern bool asy_follow_hopeful;
+
+/* A lock wait that spent the statement's budget in the first try: nobody is written in the second. */
+extern AsyFailure *asy_follow_spent;
+
 /* While probing, a profile that fails stops the statement whatever the mode. */
 extern bool asy_follow_probing;
 

@@ -72,6 +72,8 @@ plan_text(AsyBinding *b, AsyPlanKind kind)
 			return asy_sql_insert(b, false);
 		case ASY_PLAN_INSERT_HASHED:
 			return asy_sql_insert(b, true);
+		case ASY_PLAN_INSERT_ONE:
+			return asy_sql_insert_one(b);
 		case ASY_PLAN_UPDATE_ALWAYS:
 			return asy_sql_update(b, ASY_UPDATE_ALWAYS);
 		case ASY_PLAN_UPDATE_ALL:
@@ -116,6 +118,15 @@ plan_text(AsyBinding *b, AsyPlanKind kind)
 	return NULL;
 }
 
+/* Then one plan serves for any number of users. */
+static bool
+looks_at_no_profile(const AsyBinding *b, AsyPlanKind kind)
+{
+	if (kind == ASY_PLAN_INSERT || kind == ASY_PLAN_INSERT_HASHED || kind == ASY_PLAN_INSERT_ONE)
+		return b->key_is_arbiter;
+	return kind >= ASY_PLAN_EVENTS;
+}
+
 /* The saved plan, prepared at first use by the identity that runs it; NULL: none for this binding. */
 SPIPlanPtr
 asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
@@ -152,6 +163,13 @@ asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
 		types[0] = TEXTARRAYOID, n = 1;
 	else if (kind == ASY_PLAN_NEW_ROWS || kind == ASY_PLAN_NEW_ROWS_LEFT)
 		n = 0;
+	else if (kind == ASY_PLAN_INSERT_ONE)
+	{
+		n = 0;
+		for (int f = 0; f < ASY_NFIELDS; f++)
+			if (b->uses[f])
+				types[n++] = asy_field_type[f];
+	}
 	else if (kind == ASY_PLAN_EVENTS)
 	{
 		types[0] = get_array_type(UUIDOID);
@@ -165,6 +183,6 @@ asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
 	 * for one, by index. A plan for any number would scan a small table, and
 	 * serializable sign-ups would take each other for conflicts.
 	 */
-	s->plan[kind] = asy_db_prepare(sql, n, types, kind == ASY_PLAN_EVENTS || kind >= ASY_PLAN_OWES);
+	s->plan[kind] = asy_db_prepare(sql, n, types, looks_at_no_profile(b, kind));
 	return s->plan[kind];
 }

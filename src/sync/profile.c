@@ -255,15 +255,35 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 	}
 }
 
+/* One user's values, as the statement for one takes them. */
 static void
-run_insert(AsyBinding *b, bool with_hash, Datum *params)
+run_insert_one(const Attempt *a)
+{
+	Datum		values[ASY_NFIELDS];
+	char		nulls[ASY_NFIELDS + 1] = {0};
+	int			n = 0;
+
+	for (int f = 0; f < ASY_NFIELDS; f++)
+		if (a->b->uses[f])
+		{
+			values[n] = a->users->value[f][a->pick[0]];
+			nulls[n++] = a->users->isnull[f][a->pick[0]] ? 'n' : ' ';
+		}
+	asy_db_run_plan_with(asy_prepared_plan(a->b, ASY_PLAN_INSERT_ONE), values, nulls);
+}
+
+static void
+run_insert(const Attempt *a, bool with_hash, Datum *params)
 {
 	int			was = inserting_at;
 
 	PG_TRY();
 	{
 		inserting_at = trigger_depth();
-		asy_db_run_plan(asy_prepared_plan(b, with_hash ? ASY_PLAN_INSERT_HASHED : ASY_PLAN_INSERT), params);
+		if (a->n == 1 && !with_hash)
+			run_insert_one(a);
+		else
+			asy_db_run_plan(asy_prepared_plan(a->b, with_hash ? ASY_PLAN_INSERT_HASHED : ASY_PLAN_INSERT), params);
 	}
 	PG_FINALLY();
 	{
@@ -280,7 +300,7 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 	int			made = 0;
 
 	link_profiles(a, params, keyed, extension_owner);
-	run_insert(a->b, with_hash, params);
+	run_insert(a, with_hash, params);
 	mark_returned(a, keyed, ASY_CREATED, with_hash);
 	asy_watch_made(a->b, a->users, a->pick, a->n);
 
@@ -341,7 +361,7 @@ leave_out_existing(Attempt *a)
 
 	parameters(a, params);
 	asy_db_become(&saved, a->b->profiles_owner, true);
-	asy_db_bound_lock_waits(a->how.lock_budget_ms);
+	asy_db_bound_lock_waits(&saved, a->how.lock_budget_ms);
 	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_EXISTING), params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 		a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]] = ASY_EXISTS;
@@ -373,7 +393,7 @@ attempt(void *arg)
 
 	set_constraints(a->b->deferrable);
 	asy_db_become(&saved, a->b->profiles_owner, true);
-	asy_db_bound_lock_waits(a->how.lock_budget_ms);
+	asy_db_bound_lock_waits(&saved, a->how.lock_budget_ms);
 	PG_TRY();
 	{
 		asy_profile_writing = true;

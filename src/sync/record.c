@@ -8,12 +8,17 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
+#include "ground/append.h"
 #include "ground/retry.h"
 #include "sync/prepared.h"
 #include "sync/record.h"
@@ -97,12 +102,46 @@ uuid_array(const Datum *ids, int n)
 	return PointerGetDatum(construct_array((Datum *) ids, n, UUIDOID, 16, false, TYPALIGN_CHAR));
 }
 
+/*
+ * Straight into the table: a statement costs more than the two rows of a
+ * sign-up. False where somebody has given the table triggers or the like.
+ */
+static bool
+append_events(AsyBinding *b, const AsyEvents *e)
+{
+	AsyAppend  *append = OidIsValid(b->events_sequence) ? asy_append_begin_if_plain(b->events, 7) : NULL;
+	static const bool none[7] = {false};
+
+	if (append == NULL)
+		return false;
+	for (int i = 0; i < e->n; i++)
+	{
+		Datum		values[7] = {
+			Int64GetDatum(nextval_internal(b->events_sequence, false)),
+			e->user_id[i],
+			CStringGetTextDatum(e->type[i]),
+			CStringGetTextDatum("local"),
+			CStringGetTextDatum(e->subject[i]),
+			DirectFunctionCall1(jsonb_in, CStringGetDatum(e->details[i])),
+			TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())
+		};
+
+		asy_append_row(append, values, (bool *) none);
+		for (int v = 2; v < 6; v++)
+			pfree(DatumGetPointer(values[v]));
+	}
+	asy_append_end(append);
+	return true;
+}
+
 void
 asy_events_write(AsyBinding *b, const AsyEvents *e)
 {
 	Datum		values[4];
 
 	if (e->n == 0)
+		return;
+	if (append_events(b, e))
 		return;
 	values[0] = uuid_array(e->user_id, e->n);
 	values[1] = asy_db_text_array(e->type, e->n);

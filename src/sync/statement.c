@@ -166,8 +166,30 @@ filled(const AsyColumn *c)
 	return c->fill ? psprintf("COALESCE(%s, %s)", c->value, c->fill) : pstrdup(c->value);
 }
 
-char *
-asy_sql_insert(const AsyBinding *b, bool with_hash)
+/* (SELECT $1 AS user_id, ...) AS s: one user, without the arrays' overhead. */
+static char *
+scalars(const AsyBinding *b)
+{
+	StringInfoData list;
+	int			n = 0;
+
+	initStringInfo(&list);
+	for (int f = 0; f < ASY_NFIELDS; f++)
+		if (b->uses[f])
+		{
+			n++;
+			appendStringInfo(&list, "%s$%d AS %s", n > 1 ? ", " : "", n, asy_field_name[f]);
+		}
+	return psprintf("(SELECT %s) AS s", list.data);
+}
+
+/*
+ * Where a unique index decides, nothing is looked at beforehand: a look at a
+ * small table is a scan, and serializable sign-ups would take each other for
+ * conflicts.
+ */
+static char *
+insert_from(const AsyBinding *b, const char *from, bool with_hash)
 {
 	StringInfoData names;
 	StringInfoData values;
@@ -186,12 +208,24 @@ asy_sql_insert(const AsyBinding *b, bool with_hash)
 		appendStringInfo(&names, ", %s", qid(c->name));
 		appendStringInfo(&values, ", %s", filled(c));
 	}
-	return psprintf("INSERT INTO %s AS p (%s) SELECT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s)%s"
-					" RETURNING %s::pg_catalog.text, %s%s",
-					b->profiles_name, names.data, values.data, arrays(b, false), b->profiles_name, s_key_is(b, "o"),
-					b->key_is_arbiter ? psprintf(" ON CONFLICT (%s) DO NOTHING", qid(b->key)) : "",
-					psprintf("p.%s", qid(b->key)), b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text",
+	return psprintf("INSERT INTO %s AS p (%s) SELECT %s FROM %s%s RETURNING p.%s::pg_catalog.text, %s%s",
+					b->profiles_name, names.data, values.data, from,
+					b->key_is_arbiter ? psprintf(" ON CONFLICT (%s) DO NOTHING", qid(b->key))
+					: psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s)", b->profiles_name, s_key_is(b, "o")),
+					qid(b->key), b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text",
 					with_hash ? ", pg_catalog.md5(p::pg_catalog.text)" : "");
+}
+
+char *
+asy_sql_insert(const AsyBinding *b, bool with_hash)
+{
+	return insert_from(b, arrays(b, false), with_hash);
+}
+
+char *
+asy_sql_insert_one(const AsyBinding *b)
+{
+	return insert_from(b, scalars(b), false);
 }
 
 char *
