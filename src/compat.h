@@ -90,4 +90,21 @@ find_option(const char *name, bool create_placeholders, bool skip_errors, int el
 #define ASY_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* 17: asked of the open table */
+#include "access/table.h"
+#include "catalog/dependency.h"
+static inline Oid
+asy_identity_sequence(Oid relid, AttrNumber attnum)
+{
+#if PG_VERSION_NUM >= 170000
+	Relation	rel = table_open(relid, AccessShareLock);
+	Oid			sequence = getIdentitySequence(rel, attnum, true);
+
+	table_close(rel, AccessShareLock);
+	return sequence;
+#else
+	return getIdentitySequence(relid, attnum, true);
+#endif
+}
+
 #endif

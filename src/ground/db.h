@@ -76,6 +76,9 @@ extern bool asy_db_bool(uint64 row, int col);		/* false if null */
 /* Every row of the last result goes into the function's materialized set. */
 extern void asy_db_return_rows(FunctionCallInfo fcinfo);
 
+/* InvalidOid if there is no such relation. */
+extern Oid asy_db_relation_owner(Oid relid);
+
 /* schema.table, quoted, palloc'd. */
 extern char *asy_db_relation_name(Oid relid);
 

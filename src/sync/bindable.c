@@ -96,10 +96,22 @@ asy_bindable_check_profiles(Oid relid, Oid caller)
 				 errhint("Call authsync.setup() as the owner, or as a member of the owner.")));
 }
 
+/* The type may be a domain of the owner's, whose checks are his code: it runs as he, and restricted. */
+typedef struct Cast
+{
+	Oid			owner;
+	char	   *sql;
+} Cast;
+
 static void
 try_cast(void *arg)
 {
-	asy_db_query(arg);
+	Cast	   *cast = arg;
+	AsyIdentity saved;
+
+	asy_db_become(&saved, cast->owner, true);
+	asy_db_query(cast->sql);
+	asy_db_restore(&saved);
 }
 
 /* A default that the column does not take would send every sign-up to quarantine. */
@@ -110,10 +122,13 @@ check_fallback(Oid profiles, AttrNumber att, const AsyMapping *m)
 	int32		typmod;
 	Oid			collation;
 	AsyFailure *failure;
+	Cast		cast;
 
 	get_atttypetypmodcoll(profiles, att, &type, &typmod, &collation);
-	failure = asy_db_try(try_cast, psprintf("SELECT %s::%s", quote_literal_cstr(m->fallback),
-											format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)));
+	cast.owner = asy_db_relation_owner(profiles);
+	cast.sql = psprintf("SELECT %s::%s", quote_literal_cstr(m->fallback),
+						format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	failure = asy_db_try(try_cast, &cast);
 	if (failure)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -13,7 +13,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "catalog/dependency.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "access/htup_details.h"
@@ -24,6 +23,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "sync/binding.h"
 #include "sync/columns.h"
 #include "sync/trust.h"
@@ -86,19 +86,6 @@ find_table(const char *schema, const char *name)
 	char		kind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
 
 	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ? relid : InvalidOid;
-}
-
-static Oid
-relation_owner(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
 }
 
 void
@@ -173,7 +160,7 @@ build(const AsyExtension *ext, MemoryContext context)
 	b->columns_text = names[8];
 
 	b->events = get_relname_relid("user_events", ext->face);
-	b->events_sequence = OidIsValid(b->events) ? getIdentitySequence(b->events, get_attnum(b->events, "id"), true) : InvalidOid;
+	b->events_sequence = OidIsValid(b->events) ? asy_identity_sequence(b->events, get_attnum(b->events, "id")) : InvalidOid;
 	b->suspects = find_table("authsync", "suspects");
 	b->gaps = find_table("authsync", "gaps");
 	b->changes = find_table("authsync", "changes");
@@ -188,7 +175,7 @@ build(const AsyExtension *ext, MemoryContext context)
 	b->users = find_table(names[0], names[1]);
 	if (OidIsValid(b->users))
 	{
-		b->users_owner = relation_owner(b->users);
+		b->users_owner = asy_db_relation_owner(b->users);
 		asy_columns_resolve_users(b);
 		b->users_key_is_unique = has_unique_index(b->users, b->users_key);
 	}
@@ -214,7 +201,7 @@ build(const AsyExtension *ext, MemoryContext context)
 		b->profiles = find_table(names[2], names[3]);
 		if (OidIsValid(b->profiles) && OidIsValid(b->users))
 		{
-			b->profiles_owner = relation_owner(b->profiles);
+			b->profiles_owner = asy_db_relation_owner(b->profiles);
 			if (names[4] && get_attnum(b->profiles, names[4]) != InvalidAttrNumber)
 				b->key = names[4];
 			asy_columns_resolve_profiles(b, asy_mapping_parse(b->columns_text));

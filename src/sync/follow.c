@@ -143,10 +143,10 @@ unwritable(const AsyBinding *b)
 
 /* Writes what is picked; in strict mode raises. */
 static void
-write_profiles(AsyBinding *b, AsyUsers *users, const int *pick, int n, AsyWriteKind kind)
+write_profiles(AsyBinding *b, AsyUsers *users, const int *pick, int n, AsyWriteKind kind, bool new_users)
 {
 	AsyFailure *failure = n > 0 ? unwritable(b) : NULL;
-	AsyWrite	how = {.kind = kind, .catch = !is_strict(b), .lock_budget_ms = asy_guc_profile_lock_timeout};
+	AsyWrite	how = {.kind = kind, .new_users = new_users && asy_follow_hopeful, .catch = !is_strict(b), .lock_budget_ms = asy_guc_profile_lock_timeout};
 
 	if (failure == NULL && n > 0)
 		failure = asy_follow_spent;
@@ -208,13 +208,13 @@ asy_follow_created(AsyBinding *b, AsyUsers *users)
 		for (int i = 0; i < users->n; i++)
 			if (users->owes[i])
 				pick[n++] = i;
-	write_profiles(b, users, pick, n, ASY_WRITE_INSERT);
+	write_profiles(b, users, pick, n, ASY_WRITE_INSERT, true);
 
 	/* Another trigger has made it before us, perhaps without the e-mail. */
 	for (int i = 0; i < n; i++)
 		if (users->outcome[pick[i]] == ASY_EXISTS)
 			pick[existing++] = pick[i];
-	write_profiles(b, users, pick, existing, ASY_WRITE_ALWAYS);
+	write_profiles(b, users, pick, existing, ASY_WRITE_ALWAYS, false);
 
 	for (int i = 0; i < users->n; i++)
 	{
@@ -342,7 +342,7 @@ asy_follow_updated(AsyBinding *b, AsyChange *changes, int n)
 		for (int i = 0; i < users->n; i++)
 			if (users->owes[i])
 				pick[npick++] = i;
-	write_profiles(b, users, pick, npick, ASY_WRITE_INSERT);
+	write_profiles(b, users, pick, npick, ASY_WRITE_INSERT, false);
 
 	for (int i = 0; i < npick; i++)
 	{
@@ -357,8 +357,8 @@ asy_follow_updated(AsyBinding *b, AsyChange *changes, int n)
 				kept[nkept++] = u;
 		}
 	}
-	write_profiles(b, users, kept, nkept, ASY_WRITE_ALWAYS);
-	write_profiles(b, users, all, nall, ASY_WRITE_ALL);
+	write_profiles(b, users, kept, nkept, ASY_WRITE_ALWAYS, false);
+	write_profiles(b, users, all, nall, ASY_WRITE_ALL, false);
 
 	for (int i = 0; i < users->n; i++)
 	{

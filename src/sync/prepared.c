@@ -122,7 +122,7 @@ plan_text(AsyBinding *b, AsyPlanKind kind)
 static bool
 looks_at_no_profile(const AsyBinding *b, AsyPlanKind kind)
 {
-	if (kind == ASY_PLAN_INSERT || kind == ASY_PLAN_INSERT_HASHED || kind == ASY_PLAN_INSERT_ONE)
+	if (kind == ASY_PLAN_INSERT_ONE)
 		return b->key_is_arbiter;
 	return kind >= ASY_PLAN_EVENTS;
 }

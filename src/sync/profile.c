@@ -280,7 +280,7 @@ run_insert(const Attempt *a, bool with_hash, Datum *params)
 	PG_TRY();
 	{
 		inserting_at = trigger_depth();
-		if (a->n == 1 && !with_hash)
+		if (a->n == 1 && a->how.new_users && !a->how.catch)
 			run_insert_one(a);
 		else
 			asy_db_run_plan(asy_prepared_plan(a->b, with_hash ? ASY_PLAN_INSERT_HASHED : ASY_PLAN_INSERT), params);

@@ -52,6 +52,7 @@ typedef enum AsyWriteKind
 typedef struct AsyWrite
 {
 	AsyWriteKind kind;
+	bool		new_users;		/* made by the statement at hand: nobody has a profile, unless another trigger was quicker */
 	bool		catch;			/* failures become outcomes, bisected out; else the first is raised */
 	int			lock_budget_ms; /* lock waits in all; 0: as the session has it */
 } AsyWrite;

@@ -183,13 +183,9 @@ scalars(const AsyBinding *b)
 	return psprintf("(SELECT %s) AS s", list.data);
 }
 
-/*
- * Where a unique index decides, nothing is looked at beforehand: a look at a
- * small table is a scan, and serializable sign-ups would take each other for
- * conflicts.
- */
+/* look: leave out who has a profile, whatever else the new row would run into. */
 static char *
-insert_from(const AsyBinding *b, const char *from, bool with_hash)
+insert_from(const AsyBinding *b, const char *from, bool look, bool with_hash)
 {
 	StringInfoData names;
 	StringInfoData values;
@@ -208,10 +204,10 @@ insert_from(const AsyBinding *b, const char *from, bool with_hash)
 		appendStringInfo(&names, ", %s", qid(c->name));
 		appendStringInfo(&values, ", %s", filled(c));
 	}
-	return psprintf("INSERT INTO %s AS p (%s) SELECT %s FROM %s%s RETURNING p.%s::pg_catalog.text, %s%s",
+	return psprintf("INSERT INTO %s AS p (%s) SELECT %s FROM %s%s%s RETURNING p.%s::pg_catalog.text, %s%s",
 					b->profiles_name, names.data, values.data, from,
-					b->key_is_arbiter ? psprintf(" ON CONFLICT (%s) DO NOTHING", qid(b->key))
-					: psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s)", b->profiles_name, s_key_is(b, "o")),
+					look ? psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s)", b->profiles_name, s_key_is(b, "o")) : "",
+					b->key_is_arbiter ? psprintf(" ON CONFLICT (%s) DO NOTHING", qid(b->key)) : "",
 					qid(b->key), b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text",
 					with_hash ? ", pg_catalog.md5(p::pg_catalog.text)" : "");
 }
@@ -219,13 +215,18 @@ insert_from(const AsyBinding *b, const char *from, bool with_hash)
 char *
 asy_sql_insert(const AsyBinding *b, bool with_hash)
 {
-	return insert_from(b, arrays(b, false), with_hash);
+	return insert_from(b, arrays(b, false), true, with_hash);
 }
 
+/*
+ * Where a unique index decides, nothing is looked at beforehand: one plan
+ * serves for good, and serializable sign-ups do not take each other's look at
+ * a small table for a conflict.
+ */
 char *
 asy_sql_insert_one(const AsyBinding *b)
 {
-	return insert_from(b, scalars(b), false);
+	return insert_from(b, scalars(b), !b->key_is_arbiter, false);
 }
 
 char *
