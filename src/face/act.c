@@ -385,7 +385,9 @@ authsync_backfill_procedure(PG_FUNCTION_ARGS)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
-/* The bookkeeping: what is not filled is filled, piece by piece, then what can go goes. */
+#define EVENTS_AT_ONCE 10000
+
+/* The bookkeeping: what is not filled is filled, piece by piece, then what can go goes: old events too. */
 static void
 maintain_books(void)
 {
@@ -408,6 +410,13 @@ maintain_books(void)
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		begin_transaction_part(&saved, &ext);
+		more = asy_events_trim(quote_identifier(get_namespace_name(ext.face)), EVENTS_AT_ONCE) == EVENTS_AT_ONCE;
+		end_transaction_part(&saved);
+	} while (more);
 	begin_transaction_part(&saved, &ext);
 	asy_fill_tidy(asy_binding_require());
 	asy_progress_hide();

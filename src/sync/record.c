@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "ground/append.h"
+#include "ground/guc.h"
 #include "ground/retry.h"
 #include "sync/prepared.h"
 #include "sync/record.h"
@@ -148,6 +149,17 @@ asy_events_write(AsyBinding *b, const AsyEvents *e)
 	values[2] = asy_db_text_array(e->subject, e->n);
 	values[3] = asy_db_text_array(e->details, e->n);
 	asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_EVENTS), values);
+}
+
+int64
+asy_events_trim(const char *face, int limit)
+{
+	Oid			types[] = {TEXTOID, INT4OID};
+	Datum		values[] = {CStringGetTextDatum(asy_guc_event_retention), Int32GetDatum(limit)};
+
+	return (int64) asy_db_run(psprintf("DELETE FROM %1$s.user_events AS e USING (SELECT o.id, o.created_at FROM %1$s.user_events AS o ORDER BY o.id LIMIT $2) AS o"
+									   " WHERE e.id = o.id AND $1::pg_catalog.interval > '0' AND o.created_at < pg_catalog.now() - $1::pg_catalog.interval", face),
+							  false, 2, types, values, NULL);
 }
 
 bool

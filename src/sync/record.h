@@ -30,6 +30,12 @@ extern char *asy_failure_json(const AsyFailure *failure);
 extern void asy_events_write(AsyBinding *b, const AsyEvents *events);
 
 /* Whether a type is one of authsync's own. */
+/*
+ * Deletes events older than authsync.event_retention among the first limit by
+ * id, which is the order of time; how many. Less than limit: there are no more.
+ */
+extern int64 asy_events_trim(const char *face, int limit);
+
 extern bool asy_event_is_reserved(const char *type);
 
 /* Puts the failed ones in quarantine (or counts one more attempt), and lets those go that have a profile now. */
