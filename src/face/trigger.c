@@ -334,7 +334,7 @@ authsync_handle_updated_user(PG_FUNCTION_ARGS)
 
 	if (work.b == NULL || work.b->users != RelationGetRelid(t->tg_relation) || !asy_guc_enabled)
 		work.b = asy_bookkeeper_binding(t, ASY_PART_DRIFT);
-	if (work.b == NULL || work.b->users != RelationGetRelid(t->tg_relation))
+	if (work.b == NULL || work.b->users != RelationGetRelid(t->tg_relation) || !asy_guc_enabled)
 		return PointerGetDatum(NULL);	/* the trigger at the statement's end says so */
 
 	/* A user who is deleted once more, at another time, was deleted before. */
