@@ -140,6 +140,10 @@ CREATE PROCEDURE property.ask(history text[], INOUT compared integer, INOUT trus
 DECLARE
     d record;
 BEGIN
+    -- TRUNCATE is not MVCC-safe: who compares while one goes through sees the table empty in an older snapshot.
+    IF EXISTS (SELECT FROM pg_stat_get_activity(NULL) AS a WHERE a.state = 'active' AND a.query ~ '^TRUNCATE') THEN
+        RETURN;
+    END IF;
     PERFORM dblink_exec('control', 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     SELECT * INTO d FROM dblink('control', 'SELECT * FROM property.difference()', false) AS t(trusted boolean, difference text);
     PERFORM dblink_exec('control', 'COMMIT');

@@ -84,5 +84,22 @@ is($node->safe_psql('copy', 'SELECT authsync.bookkeeping_is_trusted()'), 'f', 'a
 $node->safe_psql('copy', 'CALL authsync.maintain()');
 is($node->safe_psql('copy', "SELECT authsync.bookkeeping_is_trusted('history')"), 't', '… until it has been filled');
 
+# A first fill that is killed goes on where it was, and tells how far it is.
+auth_database($node, 'long');
+$node->safe_psql('long', q{INSERT INTO auth.audit_log_entries (id, payload, created_at) SELECT gen_random_uuid(), json_build_object('action',
+	CASE WHEN n % 3 = 0 THEN 'user_signedup' ELSE 'token_refreshed' END, 'actor_id', gen_random_uuid(), 'actor_username', repeat('x', 400) || '@example.test'), now()
+	FROM generate_series(1, 150000) AS n; SET client_min_messages = error; CREATE EXTENSION authsync});
+my $run = start_psql($node, 'long', 'CALL authsync.maintain()', name => 'filler');
+my $pid = backend($node, 'long', 'filler');
+ok(wait_until(sub { $node->safe_psql('long', q{SELECT done > 0 AND total > done FROM authsync.progress WHERE phase = 'reading the audit log'}) eq 't' }), 'progress is seen');
+$node->safe_psql('long', "SELECT pg_terminate_backend($pid)");
+isnt(finish_psql($run), 0, 'killed');
+my $place = $node->safe_psql('long', q{SELECT next_block FROM authsync.bookkeeping WHERE part = 'signups' AND filled_at IS NULL});
+cmp_ok($place, '>', 0, 'what it had done is kept');
+is($node->safe_psql('long', q{SELECT authsync.bookkeeping_is_trusted('signups')}), 'f', '… and not believed yet');
+$node->safe_psql('long', 'CALL authsync.maintain()');
+is($node->safe_psql('long', q{SELECT authsync.bookkeeping_is_trusted('signups') AND (SELECT count(*) FROM authsync.signups) = 50000}), 't', 'the next goes on to the end');
+is($node->safe_psql('long', q{SELECT count FROM diagnose_auth_profile_consistency() WHERE metric ~ '^Total Signup'}), 50000, '… each entry once');
+
 $node->stop;
 done_testing();
