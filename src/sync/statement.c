@@ -185,7 +185,7 @@ scalars(const AsyBinding *b)
 
 /* look: leave out who has a profile, whatever else the new row would run into. */
 static char *
-insert_from(const AsyBinding *b, const char *from, bool look, bool with_hash)
+insert_from(const AsyBinding *b, const char *from, bool look, bool with_row)
 {
 	StringInfoData names;
 	StringInfoData values;
@@ -209,13 +209,13 @@ insert_from(const AsyBinding *b, const char *from, bool look, bool with_hash)
 					look ? psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s)", b->profiles_name, s_key_is(b, "o")) : "",
 					b->key_is_arbiter ? psprintf(" ON CONFLICT (%s) DO NOTHING", qid(b->key)) : "",
 					qid(b->key), b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text",
-					with_hash ? ", pg_catalog.md5(p::pg_catalog.text)" : "");
+					with_row ? ", p" : "");
 }
 
 char *
-asy_sql_insert(const AsyBinding *b, bool with_hash)
+asy_sql_insert(const AsyBinding *b, bool with_row)
 {
-	return insert_from(b, arrays(b, false), true, with_hash);
+	return insert_from(b, arrays(b, false), true, with_row);
 }
 
 /*
