@@ -77,10 +77,12 @@ bench_server()
 
 tell_machine()
 {
+	local size="$BENCH_USERS users, $BENCH_AUDIT audit entries, "
+	[ "$BENCH_SIZE" != curves ] || size=
 	echo "$(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)," \
 		"$(awk '/^MemTotal/ { printf "%.0f GB", $2 / 1048576 }' /proc/meminfo)," \
 		"$(. /etc/os-release && echo "$PRETTY_NAME"), $("$PG_CONFIG" --version | sed 's/ (.*//');" \
-		"$BENCH_USERS users, $BENCH_AUDIT audit entries, $(date -u +%F)," \
+		"$size$(date -u +%F)," \
 		"load before: $(cut -d ' ' -f 1 /proc/loadavg)"
 }
 
@@ -127,7 +129,7 @@ template_full()
 	template_users
 	! exists_db bench_full || return 0
 	copy_db bench_users bench_full
-	q bench_full -v users="$BENCH_USERS" -v entries="$BENCH_AUDIT" -v gone=$((BENCH_USERS / 2000)) -f bench/data_audit.sql
+	q bench_full -v users="$BENCH_USERS" -v entries="$BENCH_AUDIT" -v gone="${BENCH_GONE:-$((BENCH_USERS / 2000))}" -f bench/data_audit.sql
 	say "made $BENCH_AUDIT audit entries"
 }
 

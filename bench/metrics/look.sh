@@ -16,13 +16,11 @@ measure_look()
 	for ((i = 0; i < BENCH_HEAVY; i++)); do
 		rec view peer "$(took look "SELECT * FROM app.mismatches WHERE status <> 'healthy'")"
 		rec view ours "$(took_warm look "SELECT * FROM auth_profile_mismatch WHERE status <> 'healthy'")"
-		rec view_compared ours "$(took look "SELECT * FROM auth_profile_mismatch WHERE status <> 'healthy'" "$compared")"
 		rec list peer "$(took look "SELECT * FROM app.list_mismatches(20)")"
 		rec list ours "$(took_warm look "SELECT * FROM get_auth_profile_mismatches(20)")"
 		rec diagnose seed "$(took look "SELECT * FROM app.diagnose()")"
 		rec diagnose onepass "$(took look "SELECT * FROM app.diagnose_in_one_pass()")"
 		rec diagnose ours "$(took_warm look "SELECT * FROM diagnose_auth_profile_consistency()")"
-		rec diagnose_compared ours "$(took look "SELECT * FROM diagnose_auth_profile_consistency()" "$compared")"
 		say "look: $((i + 1)) of $BENCH_HEAVY"
 	done
 	for ((i = 0; i < BENCH_REPEATS; i++)); do
@@ -41,6 +39,9 @@ measure_look()
 		rec full merge "$(took_warm look "$anti" "$merge")"
 		rec full ours "$(took_warm look "SELECT backfill_all_missing_profiles()" "$compared")"
 	done
+	# For information, and long: once.
+	rec view_compared ours "$(took look "SELECT * FROM auth_profile_mismatch WHERE status <> 'healthy'" "$compared")"
+	rec diagnose_compared ours "$(took look "SELECT * FROM diagnose_auth_profile_consistency()" "$compared")"
 	rec memory ours "$(memory look "$compared" "SELECT backfill_all_missing_profiles(); SELECT count(*) FROM verify_profile_completeness()")"
 
 	# A backfill that finds nothing to do.

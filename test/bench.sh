@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The bench at its smallest: it runs, every row of its table has numbers, and a row without any is an error. Prints TAP.
+# Starts a cluster of its own. Says nothing of how quick anything is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d)
+count=0
+failed=0
+trap 'rm -rf "$work"' EXIT
+
+ok() {		# NAME COMMAND ...: the command's success is the assertion
+	local name=$1
+	shift
+	count=$((count + 1))
+	if "$@" >"$work/why" 2>&1; then
+		echo "ok $count - $name"
+	else
+		failed=$((failed + 1))
+		echo "not ok $count - $name"
+		sed 's/^/# /' "$work/why" "$work/out" "$work/err"
+	fi
+}
+
+status=0
+BENCH_INSTALLED=${dest:-} BENCH_REPEATS=1 BENCH_DIR=$work bench/run small >"$work/out" 2>"$work/err" || status=$?
+results=bench/results/small
+
+ok "the bench runs" test "$status" -eq 0
+ok "and complains of nothing" test ! -s "$work/err"
+ok "its table stands in a file" test -s "$results/table.md"
+
+# Seven cells: what, the peer and his number, ours, their ratio, the goal, whether it is met.
+number='-?[0-9][0-9,.]* (n|1/s|µs|ms|s|MB)'
+while IFS=$'\t' read -r metrics metric what unit peer _; do
+	[[ $metrics != '#'* ]] || continue
+	line=$(grep -F -- "| $what | $peer |" "$results/table.md" | head -n 1)
+	printf '%s\n%s\n' "wanted: $metrics $metric $what ($unit), beside: $peer" "found: $line" >"$work/row"
+	ok "a number for: $what${peer:+ (beside: $peer)}" grep -qE "^\| [^|]+ \| [^|]* \| ${peer:+$number} \| $number \|" <<<"$line"
+done <bench/rows.tsv
+ok "no row that nobody asked for" test "$(grep -c '^| ' "$results/table.md")" -eq "$(($(grep -vc '^#' bench/rows.tsv) + 2))"
+
+table() { awk -v OUT=table -f bench/table.awk bench/rows.tsv "$1" >"$work/table" 2>"$work/complaint"; }
+grep -v '^verify' "$results/raw.tsv" >"$work/raw.tsv" || true
+ok "a metric that was not measured is an error" eval '! table "$work/raw.tsv"'
+ok "which says which" grep -q 'verify_profile_completeness' "$work/complaint"
+printf 'signup\tpeer\t%s\n' 10 20 30 >"$work/raw.tsv"
+printf 'signup\tours\t%s\n' 20 10 15 >>"$work/raw.tsv"
+table "$work/raw.tsv" || true
+ok "a ratio is the median of the ratios, not the ratio of medians" grep -qF '| 20.0 µs | 15.0 µs | 0.50 × | ≤ 0.70 × | yes |' "$work/table"
+sed -i 's/\t20$/\t90/' "$work/raw.tsv"
+table "$work/raw.tsv" || true
+ok "a goal that is missed is said to be" grep -qF '**no**' "$work/table"
+
+ok "the picture is drawn from times" eval 'printf "10000\tview\t3\n100000\tview\t4\n10000\tdiagnose_compared\t300\n100000\tdiagnose_compared\t3000\n" >"$work/curves.tsv" &&
+	python3 bench/curve "$work/curves.tsv" >"$work/out.svg" && grep -q "<polyline" "$work/out.svg"'
+
+echo "1..$count"
+exit $((failed > 0))
