@@ -11,12 +11,12 @@ measure_curves()
 
 	[ $# -gt 0 ] || set -- 10000 100000 1000000
 	for users; do
-		BENCH_USERS=$users BENCH_AUDIT=$((users * 5 / 2)) BENCH_GONE=100 BENCH_SIGNUPS=2000
+		export BENCH_USERS=$users BENCH_AUDIT=$((users * 5 / 2)) BENCH_GONE=100 BENCH_SIGNUPS=2000
 		say "$users users"
 		drop_dbs curves bench_full bench_users
-		template_users
 		template_full
-		copy_db bench_full curves
+		drop_dbs bench_users
+		q postgres -c "ALTER DATABASE bench_full RENAME TO curves"		# at ten million users a copy of it is too much
 		add_authsync curves
 		q curves -c "DELETE FROM public.profiles WHERE id IN (SELECT id FROM public.profiles ORDER BY id LIMIT 80)" -c "CALL authsync.maintain()" \
 			-c "VACUUM ANALYZE public.profiles" >>results/log
@@ -38,7 +38,7 @@ measure_curves()
 		for ((i = 0; i < BENCH_REPEATS; i++)); do
 			curve signup "$(calc "$(cpu curves "CALL bench.sign_up($BENCH_SIGNUPS)") / $BENCH_SIGNUPS / 1000")"
 		done
-		drop_dbs curves bench_full bench_users
+		drop_dbs curves
 	done
 }
 

@@ -111,7 +111,7 @@ drop_dbs()
 
 exists_db()
 {
-	[ -n "$(q postgres -c "SELECT FROM pg_database WHERE datname = '$1'" -c "SELECT 1 FROM pg_database WHERE datname = '$1'")" ]
+	[ "$(q postgres -c "SELECT count(*) FROM pg_database WHERE datname = '$1'")" = 1 ]
 }
 
 # The templates: made once, at first use.
@@ -133,8 +133,18 @@ template_full()
 	say "made $BENCH_AUDIT audit entries"
 }
 
-new_users_db() { template_users && copy_db bench_users "$1"; }
-new_full_db() { template_full && copy_db bench_full "$1"; }
+# No "&&" here: what stands before one may fail without stopping anything.
+new_users_db()
+{
+	template_users
+	copy_db bench_users "$1"
+}
+
+new_full_db()
+{
+	template_full
+	copy_db bench_full "$1"
+}
 
 add_peer()
 {

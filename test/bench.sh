@@ -23,7 +23,7 @@ ok() {		# NAME COMMAND ...: the command's success is the assertion
 }
 
 status=0
-BENCH_INSTALLED=${dest:-} BENCH_REPEATS=1 BENCH_DIR=$work bench/run small >"$work/out" 2>"$work/err" || status=$?
+BENCH_INSTALLED=${dest:-} BENCH_REPEATS=1 bench/run small >"$work/out" 2>"$work/err" || status=$?
 results=bench/results/small
 
 ok "the bench runs" test "$status" -eq 0
@@ -40,20 +40,29 @@ while IFS=$'\t' read -r metrics metric what unit peer _; do
 done <bench/rows.tsv
 ok "no row that nobody asked for" test "$(grep -c '^| ' "$results/table.md")" -eq "$(($(grep -vc '^#' bench/rows.tsv) + 2))"
 
+not() { ! "$@"; }
 table() { awk -v OUT=table -f bench/table.awk bench/rows.tsv "$1" >"$work/table" 2>"$work/complaint"; }
 grep -v '^verify' "$results/raw.tsv" >"$work/raw.tsv" || true
-ok "a metric that was not measured is an error" eval '! table "$work/raw.tsv"'
+ok "a metric that was not measured is an error" not table "$work/raw.tsv"
 ok "which says which" grep -q 'verify_profile_completeness' "$work/complaint"
 printf 'signup\tpeer\t%s\n' 10 20 30 >"$work/raw.tsv"
 printf 'signup\tours\t%s\n' 20 10 15 >>"$work/raw.tsv"
 table "$work/raw.tsv" || true
 ok "a ratio is the median of the ratios, not the ratio of medians" grep -qF '| 20.0 µs | 15.0 µs | 0.50 × | ≤ 0.70 × | yes |' "$work/table"
-sed -i 's/\t20$/\t90/' "$work/raw.tsv"
+sed -i '/ours/s/\t1.$/\t90/' "$work/raw.tsv"
 table "$work/raw.tsv" || true
 ok "a goal that is missed is said to be" grep -qF '**no**' "$work/table"
 
-ok "the picture is drawn from times" eval 'printf "10000\tview\t3\n100000\tview\t4\n10000\tdiagnose_compared\t300\n100000\tdiagnose_compared\t3000\n" >"$work/curves.tsv" &&
-	python3 bench/curve "$work/curves.tsv" >"$work/out.svg" && grep -q "<polyline" "$work/out.svg"'
+draw() { python3 bench/curve "$1" >"$work/out.svg" && grep -q '<polyline' "$work/out.svg"; }
+if command -v python3 >/dev/null; then
+	printf '10000\tview\t3\n100000\tview\t4\n10000\tdiagnose_compared\t300\n100000\tdiagnose_compared\t3000\n' >"$work/curves.tsv"
+	ok "the picture is drawn from times" draw "$work/curves.tsv"
+	: >"$work/curves.tsv"
+	ok "but not from none" not draw "$work/curves.tsv"
+else
+	count=$((count + 1))
+	echo "ok $count # skip no python3 here"
+fi
 
 echo "1..$count"
 exit $((failed > 0))

@@ -42,7 +42,7 @@ measure_look()
 	# For information, and long: once.
 	rec view_compared ours "$(took look "SELECT * FROM auth_profile_mismatch WHERE status <> 'healthy'" "$compared")"
 	rec diagnose_compared ours "$(took look "SELECT * FROM diagnose_auth_profile_consistency()" "$compared")"
-	rec memory ours "$(memory look "$compared" "SELECT backfill_all_missing_profiles(); SELECT count(*) FROM verify_profile_completeness()")"
+	rec memory ours "$(memory look "$compared; SET max_parallel_workers_per_gather = 0" "SELECT backfill_all_missing_profiles(); SELECT count(*) FROM verify_profile_completeness()")"
 
 	# A backfill that finds nothing to do.
 	q look -c "SELECT backfill_all_missing_profiles(1000, false)" -c "VACUUM ANALYZE public.profiles" >>results/log
