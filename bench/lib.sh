@@ -195,6 +195,18 @@ SELECT bench.cpu() - :before;
 SQL
 }
 
+# Until a query says "t"; half a minute at most.
+wait_until()	# NAME SQL
+{
+	local i
+	for ((i = 0; i < 300; i++)); do
+		if [ "$(q "$1" -c "$2")" = t ]; then return 0; fi
+		sleep 0.1
+	done
+	echo "waited in vain for: $2" >&2
+	return 1
+}
+
 # Where the server has been for a while, all that a checkpoint would do amid the next measurement.
 settle()
 {

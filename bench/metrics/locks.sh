@@ -5,7 +5,7 @@
 
 slowest()	# FILE …: milliseconds, from the moment at which the client sent it
 {
-	cat "$@" | awk '{ t = ($3 - $7) / 1000; if (t > m) m = t } END { if (NR < 100) exit 1; print m }'
+	cat "$@" | awk '{ t = ($3 - $7) / 1000; if (t > m) m = t } END { if (NR < 1) exit 1; print m }'
 }
 
 clients()	# NAME PREFIX: in the background
@@ -32,9 +32,9 @@ measure_locks()
 		settle
 		clients locks results/with
 		sleep 1
-		psql -XqAt -v ON_ERROR_STOP=1 -d locks -c "SELECT bench.watch_locks()" >results/held 2>>results/log &
+		PGAPPNAME="bench watches" psql -XqAt -v ON_ERROR_STOP=1 -d locks -c "SELECT bench.watch_locks()" >results/held 2>>results/log &
 		sampler=$!
-		sleep 1
+		wait_until locks "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'bench watches' AND state = 'active'"
 		length=$SECONDS
 		mapfile -t ms < <(timed locks <<<"SELECT pg_advisory_lock(42) \\g /dev/null
 			\\timing on

@@ -49,7 +49,7 @@ measure_signup()
 		done
 	done
 
-	for ((i = 0; i < BENCH_REPEATS; i++)); do
+	for ((i = 0; i < BENCH_REPEATS + 2; i++)); do
 		for db in bare peer ours; do rec rate "$db" "$(signup_rate "signup_$db")"; done
 		settle
 	done
