@@ -13,7 +13,7 @@ measure_login()
 		cpu "login_$i" "CALL bench.log_in($((rounds * 3)))" >>results/log
 		q "login_$i" -c "VACUUM auth.users"
 	done
-	for ((i = 0; i < BENCH_REPEATS + 4; i++)); do
+	for ((i = 0; i < BENCH_MORE; i++)); do
 		if [ $((i % 2)) -eq 0 ]; then
 			a=$(cpu login_bare "CALL bench.log_in($rounds)")
 			b=$(cpu login_ours "CALL bench.log_in($rounds)")

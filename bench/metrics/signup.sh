@@ -37,7 +37,7 @@ measure_signup()
 
 	settle
 	for db in "${signup_dbs[@]}"; do cpu "signup_$db" "CALL bench.sign_up($((BENCH_SIGNUPS / 5)))" >>results/log; done
-	for ((i = 0; i < BENCH_REPEATS + 2; i++)); do
+	for ((i = 0; i < BENCH_MORE; i++)); do
 		for db in "${signup_dbs[@]}"; do
 			one[$db]=$(calc "$(cpu "signup_$db" "CALL bench.sign_up($BENCH_SIGNUPS)") / $BENCH_SIGNUPS")
 		done
@@ -49,7 +49,7 @@ measure_signup()
 		done
 	done
 
-	for ((i = 0; i < BENCH_REPEATS + 2; i++)); do
+	for ((i = 0; i < BENCH_MORE; i++)); do
 		for db in bare peer ours; do rec rate "$db" "$(signup_rate "signup_$db")"; done
 		settle
 	done
