@@ -58,9 +58,10 @@ CREATE OR REPLACE PROCEDURE authsync.maintain()
     LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_maintain';
 COMMENT ON PROCEDURE authsync.maintain() IS 'quarantine retries that are due, the bookkeeping, retention; commits as it goes; by hand or from pg_cron';
 
+-- No definer, and without a setting of its own: the usual sign-up looks no name
+-- up, and where one is, the function becomes the extension's owner and pins the path itself.
 CREATE OR REPLACE FUNCTION authsync.handle_new_user() RETURNS trigger
-    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_new_user'
-    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_new_user';
 COMMENT ON FUNCTION authsync.handle_new_user() IS 'trigger on the users: makes the profiles of a statement''s new users';
 
 -- Without a setting of its own: it is called at every login, runs no SQL unless

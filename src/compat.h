@@ -78,6 +78,39 @@ find_option(const char *name, bool create_placeholders, bool skip_errors, int el
 }
 #endif
 
+/* 16: privileges of a statement stand beside its range table (a61b1f748); 18: and what is not pruned (d47cbf474) */
+#include "executor/executor.h"
+#include "utils/rel.h"
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#endif
+/* For an INSERT into that table, its only relation. */
+static inline void
+asy_init_range_table(EState *estate, Relation rel)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	List	   *table = list_make1(rte);
+
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(rel);
+	rte->relkind = rel->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+#if PG_VERSION_NUM >= 160000
+	{
+		List	   *privileges = NIL;
+
+		addRTEPermissionInfo(&privileges, rte);
+#if PG_VERSION_NUM >= 180000
+		ExecInitRangeTable(estate, table, privileges, bms_make_singleton(1));
+#else
+		ExecInitRangeTable(estate, table, privileges);
+#endif
+	}
+#else
+	ExecInitRangeTable(estate, table);
+#endif
+}
+
 /* 18: noreturn stands before the declaration (28f04984f0) */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))

@@ -63,7 +63,7 @@ asy_bookkeeper_binding(const TriggerData *t, const char *part)
 static struct
 {
 	Tuplestorestate *rows;		/* the statement's transition table */
-	AsyArrival *arrivals;
+	AsyArrival *arrivals;		/* with room for all of its rows */
 	int64		n;
 } handed_over;
 
@@ -71,16 +71,21 @@ void
 asy_bookkeeper_forget(void)
 {
 	handed_over.rows = NULL;
+	handed_over.n = 0;
 }
 
 void
 asy_bookkeeper_hand_over(const TriggerData *t, const AsyUsers *users)
 {
-	handed_over.arrivals = MemoryContextAllocHuge(TopTransactionContext, sizeof(AsyArrival) * users->n);
-	handed_over.n = users->n;
+	if (handed_over.rows != t->tg_newtable)
+	{
+		handed_over.arrivals = MemoryContextAllocHuge(TopTransactionContext, sizeof(AsyArrival) * tuplestore_tuple_count(t->tg_newtable));
+		handed_over.rows = t->tg_newtable;
+		handed_over.n = 0;
+	}
 	for (int i = 0; i < users->n; i++)
 	{
-		AsyArrival *a = &handed_over.arrivals[i];
+		AsyArrival *a = &handed_over.arrivals[handed_over.n++];
 		bool		dated = users->value[ASY_CREATED_AT] && !users->isnull[ASY_CREATED_AT][i];
 
 		a->user_id = *DatumGetUUIDP(asy_user_id(users, i));
@@ -88,7 +93,6 @@ asy_bookkeeper_hand_over(const TriggerData *t, const AsyUsers *users)
 		a->owes = users->owes[i];
 		a->made = users->outcome[i] == ASY_CREATED;
 	}
-	handed_over.rows = t->tg_newtable;
 }
 
 /* The same, looked up: when no profile was made, or by others. */

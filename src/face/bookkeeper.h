@@ -14,8 +14,9 @@ extern AsyBinding *asy_bookkeeper_binding(const TriggerData *t, const char *part
 
 /*
  * From the trigger that makes profiles to the one that watches, later in the
- * same statement: the users with their outcome. forget comes first in each
- * statement, so that nothing is taken for another's.
+ * same statement: the users with their outcome, so many at a time. forget comes
+ * first in each statement and each attempt at it, so that nothing is taken for
+ * another's.
  */
 extern void asy_bookkeeper_forget(void);
 extern void asy_bookkeeper_hand_over(const TriggerData *t, const AsyUsers *users);

@@ -62,7 +62,8 @@ typedef struct Work
 {
 	TriggerData *trigger;
 	AsyBinding *b;
-	void		(*run) (struct Work *work);
+	bool		(*run_bare) (struct Work *work);	/* NULL, or tried first: false if it is not for this */
+	void		(*run) (struct Work *work);	/* as the extension's owner, SPI connected */
 	AsyChange  *changes;
 	int			n;
 } Work;
@@ -77,11 +78,16 @@ static void
 run(void *arg)
 {
 	Work	   *work = arg;
+	AsyIdentity saved;
 
+	if (work->run_bare && work->run_bare(work))
+		return;
+	asy_db_become(&saved, work->b->ext.owner, false);
 	SPI_connect();
 	SPI_register_trigger_data(work->trigger);
 	work->run(work);
 	SPI_finish();
+	asy_db_restore(&saved);
 }
 
 /* As if nothing could fail: one subtransaction for all of it. */
@@ -233,15 +239,46 @@ others_come_first(const TriggerData *t)
 	return false;
 }
 
+/* Users in memory at once, of a statement that inserts many. */
+#define USERS_AT_ONCE 50000
+
 static void
 created(Work *work)
 {
-	AsyUsers   *users = asy_users_from_new_rows(work->b, others_come_first(work->trigger));
+	bool		others = others_come_first(work->trigger);
+	AsyUsers   *users = asy_users_from_new_rows(work->b, others);
 
+	asy_bookkeeper_forget();
 	if (users->n == 0)
 		return;
-	asy_follow_created(work->b, users);
+	asy_follow_created(work->b, users, !others);
 	asy_bookkeeper_hand_over(work->trigger, users);
+}
+
+/* The usual sign-up: nothing is looked up, so there is no statement, no path and no other identity to set up. */
+static bool
+created_barely(Work *work)
+{
+	AsyNewUsers *reader;
+	AsyUsers   *users;
+	MemoryContext context;
+	MemoryContext old;
+
+	if (others_come_first(work->trigger) || !asy_follow_can_be_bare(work->b) || (reader = asy_users_begin(work->b, work->trigger)) == NULL)
+		return false;
+	asy_bookkeeper_forget();
+	context = AllocSetContextCreate(CurrentMemoryContext, "authsync new users", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	while ((users = asy_users_next(reader, USERS_AT_ONCE)) != NULL)
+	{
+		asy_follow_created(work->b, users, true);
+		asy_bookkeeper_hand_over(work->trigger, users);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	asy_users_end(reader);
+	return true;
 }
 
 Datum
@@ -249,7 +286,7 @@ authsync_handle_new_user(PG_FUNCTION_ARGS)
 {
 	Work		work = {.trigger = asy_trigger_called_as(fcinfo, is_after_insert_statement,
 											 "AFTER INSERT ... REFERENCING NEW TABLE AS new_users FOR EACH STATEMENT"),
-	.run = created};
+	.run_bare = created_barely, .run = created};
 
 	asy_bookkeeper_forget();
 	if (asy_guc_enabled)

@@ -1,27 +1,36 @@
 /*
  * append.c
  *	  Rows into a journal of ours, without SPI.
+ *
+ * By the functions that write system catalogs, whose tables are as plain as
+ * ours: the heap many rows at a time, the indexes row by row.
  */
 #include "postgres.h"
 
 #include "access/heapam.h"
-#include "access/hio.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
+#include "executor/tuptable.h"
 #include "nodes/execnodes.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "ground/append.h"
+
+/* Rows written at once: one record in the log for each page that they fill. */
+#define ROWS_AT_ONCE 500
 
 struct AsyAppend
 {
 	Relation	rel;
 	CatalogIndexState indexes;	/* NULL: none */
-	BulkInsertState bulk;		/* from the second row on */
-	int64		n;
+	TupleTableSlot *slot[ROWS_AT_ONCE]; /* made as they are needed */
+	int			nslots;
+	int			n;				/* slots that hold a row */
+	MemoryContext scratch;		/* what writing them leaves behind */
 };
 
 static AsyAppend *
@@ -30,6 +39,7 @@ begin(Relation rel)
 	AsyAppend  *append = palloc0(sizeof(AsyAppend));
 
 	append->rel = rel;
+	append->scratch = CurrentMemoryContext;
 	if (rel->rd_rel->relhasindex)
 		append->indexes = CatalogOpenIndexes(rel);
 	return append;
@@ -65,27 +75,47 @@ asy_append_begin_if_plain(Oid relid, int n)
 	return NULL;
 }
 
+static void
+write_rows(AsyAppend *append)
+{
+	MemoryContext old = MemoryContextSwitchTo(append->scratch);
+
+	if (append->indexes)
+		CatalogTuplesMultiInsertWithInfo(append->rel, append->slot, append->n, append->indexes);
+	else
+		heap_multi_insert(append->rel, append->slot, append->n, GetCurrentCommandId(true), 0, NULL);
+	MemoryContextSwitchTo(old);
+	for (int i = 0; i < append->n; i++)
+		ExecClearTuple(append->slot[i]);
+	append->n = 0;
+}
+
 void
 asy_append_row(AsyAppend *append, Datum *values, bool *nulls)
 {
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(append->rel), values, nulls);
+	TupleDesc	desc = RelationGetDescr(append->rel);
 
-	if (append->n++ == 1)
-		append->bulk = GetBulkInsertState();
-	if (append->indexes)
-		CatalogTupleInsertWithInfo(append->rel, tuple, append->indexes);
-	else
-		heap_insert(append->rel, tuple, GetCurrentCommandId(true), 0, append->bulk);
-	heap_freetuple(tuple);
+	if (append->n == ROWS_AT_ONCE)
+	{
+		if (append->scratch == CurrentMemoryContext)
+			append->scratch = AllocSetContextCreate(CurrentMemoryContext, "authsync rows", ALLOCSET_DEFAULT_SIZES);
+		write_rows(append);
+		MemoryContextReset(append->scratch);
+	}
+	if (append->n == append->nslots)
+		append->slot[append->nslots++] = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	ExecStoreHeapTuple(heap_form_tuple(desc, values, nulls), append->slot[append->n++], true);
 }
 
 void
 asy_append_end(AsyAppend *append)
 {
+	if (append->n > 0)
+		write_rows(append);
+	for (int i = 0; i < append->nslots; i++)
+		ExecDropSingleTupleTableSlot(append->slot[i]);
 	if (append->indexes)
 		CatalogCloseIndexes(append->indexes);
-	if (append->bulk)
-		FreeBulkInsertState(append->bulk);
 	table_close(append->rel, NoLock);
 	pfree(append);
 }

@@ -20,6 +20,7 @@ extern AsyAppend *asy_append_begin(Oid relid);
  */
 extern AsyAppend *asy_append_begin_if_plain(Oid relid, int n);
 
+/* The row is copied; it is there when asy_append_end has been called. */
 extern void asy_append_row(AsyAppend *append, Datum *values, bool *nulls);
 extern void asy_append_end(AsyAppend *append);
 

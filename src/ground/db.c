@@ -67,6 +67,16 @@ set_until_restored(AsyIdentity *saved, const char *name, const char *value)
 void
 asy_db_become(AsyIdentity *saved, Oid role, bool restricted)
 {
+	asy_db_act_as(saved, role, restricted);
+
+	/* Our own functions come with it pinned; setting it once more costs more than a small statement. */
+	if (strcmp(namespace_search_path, PINNED_PATH) != 0)
+		set_until_restored(saved, "search_path", PINNED_PATH);
+}
+
+void
+asy_db_act_as(AsyIdentity *saved, Oid role, bool restricted)
+{
 	int			context;
 
 	GetUserIdAndSecContext(&saved->user, &saved->context);
@@ -75,11 +85,7 @@ asy_db_become(AsyIdentity *saved, Oid role, bool restricted)
 		context |= SECURITY_RESTRICTED_OPERATION;
 	SetUserIdAndSecContext(role, context);
 	saved->guc_level = 0;
-
-	/* Our own functions come with it pinned; setting it once more costs more than a small statement. */
-	if (strcmp(namespace_search_path, PINNED_PATH) == 0)
-		return;
-	set_until_restored(saved, "search_path", PINNED_PATH);
+	saved->lock_timeout = -1;
 }
 
 void
@@ -87,16 +93,27 @@ asy_db_restore(const AsyIdentity *saved)
 {
 	if (saved->guc_level)
 		AtEOXact_GUC(false, saved->guc_level);
+	if (saved->lock_timeout >= 0)
+		LockTimeout = saved->lock_timeout;
 	SetUserIdAndSecContext(saved->user, saved->context);
 }
 
+/* How many asy_db_try are under way: what fails within them puts LockTimeout back. */
+static int	tries = 0;
+
 void
-asy_db_bound_lock_waits(AsyIdentity *saved, int timeout_ms)
+asy_db_bound_lock_waits(AsyIdentity *saved, int timeout_ms, bool alone)
 {
 	char		value[32];
 
 	if (timeout_ms <= 0 || (LockTimeout > 0 && LockTimeout <= timeout_ms))
 		return;
+	if (alone && tries > 0)
+	{
+		saved->lock_timeout = LockTimeout;
+		LockTimeout = timeout_ms;
+		return;
+	}
 	snprintf(value, sizeof(value), "%d", timeout_ms);
 	set_until_restored(saved, "lock_timeout", value);
 }
@@ -117,13 +134,17 @@ asy_db_try(void (*work) (void *arg), void *arg)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	AsyFailure *volatile failure = NULL;
+	int			lock_timeout = LockTimeout;
+	int			depth = tries;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 
 	PG_TRY();
 	{
+		tries = depth + 1;
 		work(arg);
+		tries = depth;
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -138,6 +159,8 @@ asy_db_try(void (*work) (void *arg), void *arg)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
+		tries = depth;
+		LockTimeout = lock_timeout;
 
 		if (asy_error_must_go_on(edata))
 			ReThrowError(edata);
@@ -324,10 +347,24 @@ asy_db_relation_name(Oid relid)
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 }
 
+/* As uuid_out writes it, without the buffer of a kilobyte that it leaves behind. */
 char *
 asy_db_uuid_text(Datum uuid)
 {
-	return DatumGetCString(DirectFunctionCall1(uuid_out, uuid));
+	static const char hex[] = "0123456789abcdef";
+	const unsigned char *byte = DatumGetUUIDP(uuid)->data;
+	char	   *text = palloc(2 * UUID_LEN + 5);
+	char	   *c = text;
+
+	for (int i = 0; i < UUID_LEN; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*c++ = '-';
+		*c++ = hex[byte[i] >> 4];
+		*c++ = hex[byte[i] & 15];
+	}
+	*c = '\0';
+	return text;
 }
 
 Datum

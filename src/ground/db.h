@@ -32,6 +32,7 @@ typedef struct AsyIdentity
 	Oid			user;
 	int			context;
 	int			guc_level;		/* 0: no setting was changed */
+	int			lock_timeout;	/* -1: not changed past the settings */
 } AsyIdentity;
 
 /*
@@ -42,8 +43,16 @@ typedef struct AsyIdentity
 extern void asy_db_become(AsyIdentity *saved, Oid role, bool restricted);
 extern void asy_db_restore(const AsyIdentity *saved);
 
-/* Bounds lock waits until that identity is restored; 0 leaves them as they are. */
-extern void asy_db_bound_lock_waits(AsyIdentity *saved, int timeout_ms);
+/* The same without the path: where nothing looks a name up, and nobody's code runs. */
+extern void asy_db_act_as(AsyIdentity *saved, Oid role, bool restricted);
+
+/*
+ * Bounds lock waits until that identity is restored; 0 leaves them as they
+ * are. alone: no code but ours runs meanwhile. Then the setting's own variable
+ * is set (a change by the book costs as much as a small statement), which is
+ * put back also where asy_db_try ends by an error.
+ */
+extern void asy_db_bound_lock_waits(AsyIdentity *saved, int timeout_ms, bool alone);
 
 /* Values are written alike in every session, until that identity is restored. */
 extern void asy_db_pin_formats(AsyIdentity *saved);

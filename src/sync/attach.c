@@ -74,7 +74,7 @@ take_locks(void *arg)
 	for (int i = 0, first = true; i < turn->n; i++)
 		if (turn->requests[i].lockmode != NoLock)
 		{
-			asy_db_bound_lock_waits(&saved, first ? LOCK_TURN_MS : LOCK_TURN_MS / 4);
+			asy_db_bound_lock_waits(&saved, first ? LOCK_TURN_MS : LOCK_TURN_MS / 4, false);
 			LockRelationOid(turn->requests[i].relid, turn->requests[i].lockmode);
 			first = false;
 		}

@@ -297,7 +297,7 @@ asy_job_batch(AsyBinding *b, AsyJob *job, int64 from, int n)
 	int		   *pick = palloc(sizeof(int) * Max(users->n, 1));
 	int			npick = 0;
 	int			failed = 0;
-	AsyWrite	how = {.kind = ASY_WRITE_INSERT_HASHED, .catch = true};
+	AsyWrite	how = {.kind = ASY_WRITE_INSERT_HASHED, .proven = true, .catch = true};
 
 	for (int i = 0; i < users->n; i++)
 		if (users->owes[i])

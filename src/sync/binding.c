@@ -159,6 +159,8 @@ build(const AsyExtension *ext, MemoryContext context)
 	b->mode = strcmp(names[7], "off") == 0 ? ASY_OFF : strcmp(names[7], "strict") == 0 ? ASY_STRICT : ASY_SAFE;
 	b->columns_text = names[8];
 
+	for (int f = 0; f < ASY_NFIELDS; f++)
+		get_typlenbyval(asy_field_type[f], &b->field_len[f], &b->field_byval[f]);
 	b->events = get_relname_relid("user_events", ext->face);
 	b->events_sequence = OidIsValid(b->events) ? asy_identity_sequence(b->events, get_attnum(b->events, "id")) : InvalidOid;
 	b->suspects = find_table("authsync", "suspects");

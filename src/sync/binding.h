@@ -112,6 +112,8 @@ typedef struct AsyBinding
 	List	   *deferrable;		/* char *: SET CONSTRAINTS name; */
 	List	   *deferrable_back;	/* char *: puts the declared mode back */
 	bool		uses[ASY_NFIELDS];	/* fields that the statements take */
+	int16		field_len[ASY_NFIELDS];	/* of asy_field_type */
+	bool		field_byval[ASY_NFIELDS];
 
 	Oid			audit;			/* InvalidOid: none */
 	char	   *audit_name;
@@ -127,7 +129,10 @@ typedef struct AsyBinding
 	Oid			gaps;
 	Oid			changes;
 
-	struct AsyStatements *statements;	/* prepared, see statement.h */
+	struct AsyStatements *statements;	/* prepared, see prepared.h */
+	struct AsyDirect *direct;	/* see direct.h */
+	struct AsyExprs *new_row;	/* a user's fields, over the trigger's new row; NULL: by a statement */
+	bool		new_row_is_known;	/* ... and whether that has been tried */
 } AsyBinding;
 
 /*

@@ -18,6 +18,7 @@
 #include "utils/uuid.h"
 
 #include "ground/guc.h"
+#include "sync/direct.h"
 #include "sync/follow.h"
 #include "sync/record.h"
 
@@ -94,18 +95,39 @@ typedef struct Notes
 	int			nrelease;
 } Notes;
 
+static bool
+has_failures(const AsyUsers *users)
+{
+	for (int i = 0; users && i < users->n; i++)
+		if (users->outcome[i] == ASY_FAILED)
+			return true;
+	return false;
+}
+
+/* A sign-up that went well writes events only, and those without a statement, where nobody made the table another. */
 static void
 write_notes(void *arg)
 {
 	Notes	   *notes = arg;
 	AsyIdentity saved;
+	bool		appended;
+
+	asy_db_act_as(&saved, notes->b->ext.owner, false);
+	asy_db_bound_lock_waits(&saved, asy_guc_profile_lock_timeout, true);
+	appended = asy_events_append(notes->b, notes->events);
+	asy_db_restore(&saved);
+	if (appended && notes->nrelease == 0 && !has_failures(notes->users))
+		return;
 
 	asy_db_become(&saved, notes->b->ext.owner, false);
-	asy_db_bound_lock_waits(&saved, asy_guc_profile_lock_timeout);
+	asy_db_bound_lock_waits(&saved, asy_guc_profile_lock_timeout, false);
+	SPI_connect();
 	if (notes->users)
 		asy_quarantine_put(notes->b, notes->users);
 	asy_quarantine_release(notes->release, notes->nrelease);
-	asy_events_write(notes->b, notes->events);
+	if (!appended)
+		asy_events_write(notes->b, notes->events);
+	SPI_finish();
 	asy_db_restore(&saved);
 }
 
@@ -143,10 +165,11 @@ unwritable(const AsyBinding *b)
 
 /* Writes what is picked; in strict mode raises. */
 static void
-write_profiles(AsyBinding *b, AsyUsers *users, const int *pick, int n, AsyWriteKind kind, bool new_users)
+write_profiles(AsyBinding *b, AsyUsers *users, const int *pick, int n, AsyWriteKind kind, bool new_users, bool proven)
 {
 	AsyFailure *failure = n > 0 ? unwritable(b) : NULL;
-	AsyWrite	how = {.kind = kind, .new_users = new_users && asy_follow_hopeful, .catch = !is_strict(b), .lock_budget_ms = asy_guc_profile_lock_timeout};
+	AsyWrite	how = {.kind = kind, .new_users = new_users && asy_follow_hopeful,
+	.proven = proven && asy_follow_hopeful, .catch = !is_strict(b), .lock_budget_ms = asy_guc_profile_lock_timeout};
 
 	if (failure == NULL && n > 0)
 		failure = asy_follow_spent;
@@ -195,8 +218,21 @@ note_refusals(Notes *notes, const int *pick, int n, bool existing)
 
 /* ---- a sign-up ---- */
 
+bool
+asy_follow_can_be_bare(AsyBinding *b)
+{
+	ListCell   *lc;
+
+	if (!asy_follow_hopeful || b->profiles_name == NULL || unwritable(b) || !asy_direct_is_possible(b))
+		return false;
+	foreach(lc, b->columns)
+		if (((AsyColumn *) lfirst(lc))->refused)
+			return false;		/* what was refused is found by a statement */
+	return true;
+}
+
 void
-asy_follow_created(AsyBinding *b, AsyUsers *users)
+asy_follow_created(AsyBinding *b, AsyUsers *users, bool alone)
 {
 	Notes		notes = {.b = b, .users = users, .events = asy_events_new()};
 	int		   *pick = palloc(sizeof(int) * Max(users->n, 1));
@@ -208,13 +244,13 @@ asy_follow_created(AsyBinding *b, AsyUsers *users)
 		for (int i = 0; i < users->n; i++)
 			if (users->owes[i])
 				pick[n++] = i;
-	write_profiles(b, users, pick, n, ASY_WRITE_INSERT, true);
+	write_profiles(b, users, pick, n, ASY_WRITE_INSERT, true, alone);
 
 	/* Another trigger has made it before us, perhaps without the e-mail. */
 	for (int i = 0; i < n; i++)
 		if (users->outcome[pick[i]] == ASY_EXISTS)
 			pick[existing++] = pick[i];
-	write_profiles(b, users, pick, existing, ASY_WRITE_ALWAYS, false);
+	write_profiles(b, users, pick, existing, ASY_WRITE_ALWAYS, false, false);
 
 	for (int i = 0; i < users->n; i++)
 	{
@@ -342,7 +378,7 @@ asy_follow_updated(AsyBinding *b, AsyChange *changes, int n)
 		for (int i = 0; i < users->n; i++)
 			if (users->owes[i])
 				pick[npick++] = i;
-	write_profiles(b, users, pick, npick, ASY_WRITE_INSERT, false);
+	write_profiles(b, users, pick, npick, ASY_WRITE_INSERT, false, false);
 
 	for (int i = 0; i < npick; i++)
 	{
@@ -357,8 +393,8 @@ asy_follow_updated(AsyBinding *b, AsyChange *changes, int n)
 				kept[nkept++] = u;
 		}
 	}
-	write_profiles(b, users, kept, nkept, ASY_WRITE_ALWAYS, false);
-	write_profiles(b, users, all, nall, ASY_WRITE_ALL, false);
+	write_profiles(b, users, kept, nkept, ASY_WRITE_ALWAYS, false, false);
+	write_profiles(b, users, all, nall, ASY_WRITE_ALL, false, false);
 
 	for (int i = 0; i < users->n; i++)
 	{

@@ -16,7 +16,13 @@
 
 #include "sync/profile.h"
 
-extern void asy_follow_created(AsyBinding *b, AsyUsers *users);
+/*
+ * alone: no trigger but ours can have made their profiles or thrown them out
+ * again. bare: then, and in the hopeful attempt, it may be called as anybody,
+ * without SPI and with any search_path, where asy_follow_can_be_bare says so.
+ */
+extern void asy_follow_created(AsyBinding *b, AsyUsers *users, bool alone);
+extern bool asy_follow_can_be_bare(AsyBinding *b);
 
 /* A user whose row changed in a column that matters; changed: attnums of users. */
 typedef struct AsyChange

@@ -1,6 +1,6 @@
 /*
  * profile.c
- *	  Users read as arrays, and their profiles written by one statement a set.
+ *	  Profiles written a set at a time.
  *
  * Each attempt is a subtransaction; where one fails it is halved until the bad
  * row is alone (k bad rows of n cost about k log n attempts). The statement
@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 
 #include "ground/rowhash.h"
+#include "sync/direct.h"
 #include "sync/prepared.h"
 #include "sync/profile.h"
 #include "sync/watch.h"
@@ -47,47 +48,7 @@ asy_profile_is_own_row(void)
 	return asy_profile_writing && inserting_at >= 0 && trigger_depth() == inserting_at + 1;
 }
 
-/* ---- reading users ---- */
-
-static AsyUsers *
-users_from_result(AsyBinding *b)
-{
-	AsyUsers   *users = palloc0(sizeof(AsyUsers));
-	int			n = (int) SPI_processed;
-	int			room = Max(n, 1);
-	int			col = 0;
-
-	users->n = n;
-	for (int f = 0; f < ASY_NFIELDS; f++)
-		if (b->uses[f])
-		{
-			int16		typlen;
-			bool		typbyval;
-
-			col++;
-			get_typlenbyval(asy_field_type[f], &typlen, &typbyval);
-			users->value[f] = palloc(sizeof(Datum) * room);
-			users->isnull[f] = palloc(sizeof(bool) * room);
-			for (int i = 0; i < n; i++)
-			{
-				Datum		value = asy_db_value(i, col, &users->isnull[f][i]);
-
-				users->value[f][i] = users->isnull[f][i] ? (Datum) 0 : datumCopy(value, typbyval, typlen);
-			}
-		}
-	users->owes = palloc(sizeof(bool) * room);
-	users->gone = palloc(sizeof(bool) * room);
-	for (int i = 0; i < n; i++)
-	{
-		users->owes[i] = asy_db_bool(i, col + 1);
-		users->gone[i] = asy_db_bool(i, col + 2);
-	}
-	users->outcome = palloc0(sizeof(AsyOutcome) * room);
-	users->failure = palloc0(sizeof(AsyFailure *) * room);
-	users->hash = palloc0(sizeof(char *) * room);
-	users->profile_email = palloc0(sizeof(char *) * room);
-	return users;
-}
+/* ---- one attempt ---- */
 
 static Datum
 array_of(Oid type, Datum *values, bool *nulls, int n)
@@ -101,37 +62,6 @@ array_of(Oid type, Datum *values, bool *nulls, int n)
 	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
 	return PointerGetDatum(construct_md_array(values, nulls, n ? 1 : 0, dims, lbs, type, typlen, typbyval, typalign));
 }
-
-static AsyUsers *
-users_of(AsyBinding *b, AsyPlanKind plan, const Datum *ids, int n)
-{
-	Datum		values[1];
-
-	values[0] = array_of(UUIDOID, (Datum *) ids, NULL, n);
-	asy_db_run_plan(asy_prepared_plan(b, plan), values);
-	return users_from_result(b);
-}
-
-AsyUsers *
-asy_users_by_ids(AsyBinding *b, const Datum *ids, int n)
-{
-	return users_of(b, ASY_PLAN_BY_IDS, ids, n);
-}
-
-AsyUsers *
-asy_users_held(AsyBinding *b, const Datum *ids, int n)
-{
-	return users_of(b, ASY_PLAN_HELD, ids, n);
-}
-
-AsyUsers *
-asy_users_from_new_rows(AsyBinding *b, bool left)
-{
-	asy_db_run_plan(asy_prepared_plan(b, left ? ASY_PLAN_NEW_ROWS_LEFT : ASY_PLAN_NEW_ROWS), NULL);
-	return users_from_result(b);
-}
-
-/* ---- one attempt ---- */
 
 typedef struct Attempt
 {
@@ -293,6 +223,16 @@ run_insert(const Attempt *a, bool with_hash, Datum *params)
 	PG_END_TRY();
 }
 
+/* Neither made nor there: a BEFORE trigger of profiles returned NULL. */
+pg_noreturn static void
+discarded(const Attempt *a)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			 errmsg("a trigger of %s discarded the new profile", a->b->profiles_name),
+			 errhint("Look at its BEFORE INSERT triggers.")));
+}
+
 static void
 insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 {
@@ -319,13 +259,9 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 			*outcome = ASY_EXISTS;
 	}
 
-	/* Neither made nor there: a BEFORE trigger of profiles returned NULL. */
 	for (int i = 0; i < a->n; i++)
 		if (a->users->outcome[a->pick[i]] == ASY_UNTOUCHED)
-			ereport(ERROR,
-					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-					 errmsg("a trigger of %s discarded the new profile", a->b->profiles_name),
-					 errhint("Look at its BEFORE INSERT triggers.")));
+			discarded(a);
 }
 
 static void
@@ -362,7 +298,7 @@ leave_out_existing(Attempt *a)
 
 	parameters(a, params);
 	asy_db_become(&saved, a->b->profiles_owner, true);
-	asy_db_bound_lock_waits(&saved, a->how.lock_budget_ms);
+	asy_db_bound_lock_waits(&saved, a->how.lock_budget_ms, false);
 	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_EXISTING), params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 		a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]] = ASY_EXISTS;
@@ -375,6 +311,38 @@ leave_out_existing(Attempt *a)
 	a->n = n;
 }
 
+/*
+ * Without a statement. Who turns out to have a profile already is an error
+ * here, and found by bisecting: one who is alone goes by the statement.
+ */
+static void
+insert_directly(const Attempt *a)
+{
+	bool		was_writing = asy_profile_writing;
+	bool		runs_code = asy_direct_runs_code(a->b);
+	AsyIdentity saved;
+
+	for (int i = 0; i < a->n; i++)
+		a->users->outcome[a->pick[i]] = ASY_UNTOUCHED;
+	(runs_code ? asy_db_become : asy_db_act_as) (&saved, a->b->profiles_owner, true);
+	asy_db_bound_lock_waits(&saved, a->how.lock_budget_ms, !runs_code);
+	PG_TRY();
+	{
+		asy_profile_writing = true;
+		asy_direct_insert(a->b, a->users, a->pick, a->n, a->how.kind == ASY_WRITE_INSERT_HASHED, true);
+	}
+	PG_FINALLY();
+	{
+		asy_profile_writing = was_writing;
+	}
+	PG_END_TRY();
+	asy_db_restore(&saved);
+	asy_watch_made(a->b, a->users, a->pick, a->n);
+	for (int i = 0; i < a->n; i++)
+		if (a->users->outcome[a->pick[i]] == ASY_UNTOUCHED)
+			discarded(a);
+}
+
 static void
 attempt(Attempt *a)
 {
@@ -383,6 +351,11 @@ attempt(Attempt *a)
 	bool		inserts = a->how.kind == ASY_WRITE_INSERT || a->how.kind == ASY_WRITE_INSERT_HASHED;
 	bool		was_writing = asy_profile_writing;
 
+	if (inserts && a->how.proven && (a->n > 1 || !a->how.catch) && asy_direct_is_possible(a->b))
+	{
+		insert_directly(a);
+		return;
+	}
 	for (int i = 0; i < a->n; i++)
 		a->users->outcome[a->pick[i]] = ASY_UNTOUCHED;
 	if (inserts && a->b->deferrable)
@@ -393,7 +366,7 @@ attempt(Attempt *a)
 
 	asy_profile_constraints(a->b, true);
 	asy_db_become(&saved, a->b->profiles_owner, true);
-	asy_db_bound_lock_waits(&saved, a->how.lock_budget_ms);
+	asy_db_bound_lock_waits(&saved, a->how.lock_budget_ms, false);
 	PG_TRY();
 	{
 		asy_profile_writing = true;

@@ -1,45 +1,12 @@
 /*
  * profile.h
- *	  Users read as arrays, and their profiles written by one statement a set.
+ *	  Profiles written a set at a time.
  */
 #ifndef AUTHSYNC_PROFILE_H
 #define AUTHSYNC_PROFILE_H
 
-#include "sync/binding.h"
 #include "sync/statement.h"
-
-typedef enum AsyOutcome
-{
-	ASY_UNTOUCHED,				/* nothing was asked, or there was nothing to do */
-	ASY_CREATED,
-	ASY_LINKED,					/* a profile without key took this user's id */
-	ASY_EXISTS,
-	ASY_UPDATED,
-	ASY_FAILED
-} AsyOutcome;
-
-/* Users, field by field, as the writing statements take them. */
-typedef struct AsyUsers
-{
-	int			n;
-	Datum	   *value[ASY_NFIELDS]; /* NULL where the binding does not use the field */
-	bool	   *isnull[ASY_NFIELDS];
-	bool	   *owes;
-	bool	   *gone;
-	AsyOutcome *outcome;
-	AsyFailure **failure;		/* where outcome is ASY_FAILED */
-	char	  **hash;			/* of a created row, where asked for */
-	char	  **profile_email;	/* of a created row, as written; NULL: none */
-} AsyUsers;
-
-/* Reads users by the source query: ids (sorted by them), or a trigger's new rows. SPI connected. */
-extern AsyUsers *asy_users_by_ids(AsyBinding *b, const Datum *ids, int n);
-
-/* The same, but a user whom another transaction deletes is left out, and none can be deleted until we end. */
-extern AsyUsers *asy_users_held(AsyBinding *b, const Datum *ids, int n);
-extern AsyUsers *asy_users_from_new_rows(AsyBinding *b, bool left);	/* left: those still there */
-
-#define asy_user_id(users, i) ((users)->value[ASY_USER_ID][i])
+#include "sync/users.h"
 
 typedef enum AsyWriteKind
 {
@@ -53,6 +20,7 @@ typedef struct AsyWrite
 {
 	AsyWriteKind kind;
 	bool		new_users;		/* made by the statement at hand: nobody has a profile, unless another trigger was quicker */
+	bool		proven;			/* nobody is known to have one, and no user can go away before we end */
 	bool		catch;			/* failures become outcomes, bisected out; else the first is raised */
 	int			lock_budget_ms; /* lock waits in all; 0: as the session has it */
 } AsyWrite;

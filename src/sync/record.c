@@ -107,29 +107,35 @@ uuid_array(const Datum *ids, int n)
  * Straight into the table: a statement costs more than the two rows of a
  * sign-up. False where somebody has given the table triggers or the like.
  */
-static bool
-append_events(AsyBinding *b, const AsyEvents *e)
+bool
+asy_events_append(AsyBinding *b, const AsyEvents *e)
 {
 	AsyAppend  *append = OidIsValid(b->events_sequence) ? asy_append_begin_if_plain(b->events, 7) : NULL;
 	static const bool none[7] = {false};
+	Datum		local;
+	Datum		nothing;
 
 	if (append == NULL)
 		return false;
+	local = CStringGetTextDatum("local");
+	nothing = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
 	for (int i = 0; i < e->n; i++)
 	{
 		Datum		values[7] = {
 			Int64GetDatum(nextval_internal(b->events_sequence, false)),
 			e->user_id[i],
 			CStringGetTextDatum(e->type[i]),
-			CStringGetTextDatum("local"),
+			local,
 			CStringGetTextDatum(e->subject[i]),
-			DirectFunctionCall1(jsonb_in, CStringGetDatum(e->details[i])),
+			e->details[i][1] == '}' ? nothing : DirectFunctionCall1(jsonb_in, CStringGetDatum(e->details[i])),
 			TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())
 		};
 
 		asy_append_row(append, values, (bool *) none);
-		for (int v = 2; v < 6; v++)
-			pfree(DatumGetPointer(values[v]));
+		pfree(DatumGetPointer(values[2]));
+		pfree(DatumGetPointer(values[4]));
+		if (values[5] != nothing)
+			pfree(DatumGetPointer(values[5]));
 	}
 	asy_append_end(append);
 	return true;
@@ -142,7 +148,7 @@ asy_events_write(AsyBinding *b, const AsyEvents *e)
 
 	if (e->n == 0)
 		return;
-	if (append_events(b, e))
+	if (asy_events_append(b, e))
 		return;
 	values[0] = uuid_array(e->user_id, e->n);
 	values[1] = asy_db_text_array(e->type, e->n);

@@ -29,8 +29,11 @@ extern char *asy_failure_json(const AsyFailure *failure);
 /* The message as it may be kept: without what a person typed. */
 extern char *asy_failure_message(const AsyFailure *failure);
 
-/* Writes them; as the extension's owner, SPI connected. */
+/* Writes them; as the extension's owner, SPI connected, the path pinned. */
 extern void asy_events_write(AsyBinding *b, const AsyEvents *events);
+
+/* The same without a statement and a path; false, and nothing is written, where somebody has given the table triggers or the like. */
+extern bool asy_events_append(AsyBinding *b, const AsyEvents *events);
 
 /*
  * Deletes events older than authsync.event_retention among the first limit by

@@ -183,9 +183,9 @@ scalars(const AsyBinding *b)
 	return psprintf("(SELECT %s) AS s", list.data);
 }
 
-/* look: leave out who has a profile, whatever else the new row would run into. */
+/* "INSERT INTO profiles AS p (...) SELECT ... FROM from" */
 static char *
-insert_from(const AsyBinding *b, const char *from, bool look, bool with_row)
+insert_values(const AsyBinding *b, const char *from)
 {
 	StringInfoData names;
 	StringInfoData values;
@@ -204,12 +204,24 @@ insert_from(const AsyBinding *b, const char *from, bool look, bool with_row)
 		appendStringInfo(&names, ", %s", qid(c->name));
 		appendStringInfo(&values, ", %s", filled(c));
 	}
-	return psprintf("INSERT INTO %s AS p (%s) SELECT %s FROM %s%s%s RETURNING p.%s::pg_catalog.text, %s%s",
-					b->profiles_name, names.data, values.data, from,
+	return psprintf("INSERT INTO %s AS p (%s) SELECT %s FROM %s", b->profiles_name, names.data, values.data, from);
+}
+
+/* look: leave out who has a profile, whatever else the new row would run into. */
+static char *
+insert_from(const AsyBinding *b, const char *from, bool look, bool with_row)
+{
+	return psprintf("%s%s%s RETURNING p.%s::pg_catalog.text, %s%s", insert_values(b, from),
 					look ? psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s)", b->profiles_name, s_key_is(b, "o")) : "",
 					b->key_is_arbiter ? psprintf(" ON CONFLICT (%s) DO NOTHING", qid(b->key)) : "",
 					qid(b->key), b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text",
 					with_row ? ", p" : "");
+}
+
+char *
+asy_sql_insert_values(const AsyBinding *b)
+{
+	return insert_values(b, scalars(b));
 }
 
 char *

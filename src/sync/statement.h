@@ -33,6 +33,7 @@ extern char *asy_sql_source(const AsyBinding *b, const char *from);
 /* Writing statements: $1.. are the arrays of the fields in use, in order. */
 extern char *asy_sql_insert(const AsyBinding *b, bool with_row);
 extern char *asy_sql_insert_one(const AsyBinding *b);	/* $1.. are the fields themselves */
+extern char *asy_sql_insert_values(const AsyBinding *b);	/* the same, for its values only */
 extern char *asy_sql_linkable(const AsyBinding *b);	/* positions of users for whom a profile without key waits; NULL: cannot be */
 extern char *asy_sql_link(const AsyBinding *b);
 typedef enum AsyUpdateKind

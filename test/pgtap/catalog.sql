@@ -46,8 +46,8 @@ SELECT is((SELECT string_agg(t.oid::regtype || ' ' || holder, ', ') FROM pg_type
 -- Functions
 SELECT is((SELECT string_agg(name, ', ') FROM tap.functions
             WHERE proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'] AND prokind <> 'p'
-              AND name NOT IN ('authsync.signup_entries()', 'authsync.mismatch_entries()') AND name !~ '^authsync\.(watch_|handle_updated_user\(|signups?_(seen|kept|changed|deleted))'), NULL,
-    'search_path is pinned to pg_catalog, pg_temp, save in inlined bodies, procedures that commit, and the watching triggers');
+              AND name NOT IN ('authsync.signup_entries()', 'authsync.mismatch_entries()') AND name !~ '^authsync\.(watch_|handle_new_user\(|handle_updated_user\(|signups?_(seen|kept|changed|deleted))'), NULL,
+    'search_path is pinned to pg_catalog, pg_temp, save in inlined bodies, procedures that commit, and triggers that pin it where they run SQL');
 SELECT is((SELECT string_agg(name, ', ') FROM tap.functions WHERE name ~ '^authsync\.(watch_|handle_updated_user\(|signups?_(seen|kept|changed|deleted))' AND prosecdef), NULL, '… which are no definers: they pin it themselves where they run SQL');
 SELECT is((SELECT string_agg(name, ', ') FROM tap.functions WHERE prokind = 'p' AND (prosecdef OR proconfig IS NOT NULL OR (SELECT lanname FROM pg_language WHERE oid = prolang) <> 'c')), NULL,
     'procedures are C, no definers, without settings: else they could not commit');
