@@ -26,16 +26,10 @@ add(uint64 hash, const void *bytes, size_t n)
 }
 
 char *
-asy_rowhash_of(HeapTupleHeader row)
+asy_rowhash_of_values(TupleDesc desc, const Datum *values, const bool *nulls)
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
-	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(row), .t_data = row};
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
 	uint64		hash = 0;
 
-	ItemPointerSetInvalid(&tuple.t_self);
-	heap_deform_tuple(&tuple, desc, values, nulls);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -58,8 +52,23 @@ asy_rowhash_of(HeapTupleHeader row)
 		else
 			hash = add(hash, DatumGetPointer(values[i]), att->attlen);
 	}
+	return psprintf("%016llx", (unsigned long long) hash);
+}
+
+char *
+asy_rowhash_of(HeapTupleHeader row)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(row), .t_data = row};
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	char	   *hash;
+
+	ItemPointerSetInvalid(&tuple.t_self);
+	heap_deform_tuple(&tuple, desc, values, nulls);
+	hash = asy_rowhash_of_values(desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	pfree(values);
 	pfree(nulls);
-	return psprintf("%016llx", (unsigned long long) hash);
+	return hash;
 }

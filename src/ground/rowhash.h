@@ -6,6 +6,7 @@
 #define AUTHSYNC_ROWHASH_H
 
 #include "access/htup.h"
+#include "access/tupdesc.h"
 
 /*
  * 16 hex digits, palloc'd: of the names and stored bytes of all columns that
@@ -13,5 +14,6 @@
  * types runs; a column added since, empty, changes nothing.
  */
 extern char *asy_rowhash_of(HeapTupleHeader row);
+extern char *asy_rowhash_of_values(TupleDesc desc, const Datum *values, const bool *nulls);
 
 #endif

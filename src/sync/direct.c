@@ -201,7 +201,10 @@ mark_created(AsyBinding *b, AsyUsers *users, int i, TupleTableSlot *slot, bool h
 		return;					/* a trigger of the table gave the row another key */
 	users->outcome[i] = ASY_CREATED;
 	if (hashed)
-		users->hash[i] = asy_rowhash_of(DatumGetHeapTupleHeader(ExecFetchSlotHeapTupleDatum(slot)));
+	{
+		slot_getallattrs(slot);
+		users->hash[i] = asy_rowhash_of_values(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
+	}
 	if (b->email)
 	{
 		Datum		email = slot_getattr(slot, b->email_attnum, &isnull);
