@@ -1,0 +1,150 @@
+/*
+ * foreign.c
+ *	  Foreign tables as users or profiles.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "commands/defrem.h"
+#include "foreign/fdwapi.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "sync/foreign.h"
+
+Oid
+asy_foreign_server(Oid relid)
+{
+	return get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE ? GetForeignServerIdByRelId(relid) : InvalidOid;
+}
+
+char *
+asy_foreign_server_name(Oid relid)
+{
+	return pstrdup(quote_identifier(GetForeignServer(asy_foreign_server(relid))->servername));
+}
+
+/*
+ * Told by its handler, as a wrapper may have any name. Of another wrapper we
+ * would not know whether ROLLBACK TO undoes what was written over there, on
+ * which the halving of a failed batch stands.
+ */
+static bool
+is_postgres_fdw(const ForeignServer *server)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(GetForeignDataWrapper(server->fdwid)->fdwhandler));
+	bool		result = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
+
+		result = !isnull && ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId &&
+			strcmp(TextDatumGetCString(source), "postgres_fdw_handler") == 0;
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
+
+static bool
+is_trusted(Oid owner, Oid reader)
+{
+	return owner == reader || superuser_arg(owner);
+}
+
+bool
+asy_foreign_is_fit(Oid relid, Oid reader)
+{
+	const ForeignServer *server = GetForeignServer(asy_foreign_server(relid));
+
+	return is_postgres_fdw(server) && is_trusted(asy_db_relation_owner(relid), reader) && is_trusted(server->owner, reader);
+}
+
+void
+asy_foreign_check_fit(Oid relid, const char *what, Oid reader)
+{
+	const ForeignServer *server = GetForeignServer(asy_foreign_server(relid));
+	char	   *table = asy_db_relation_name(relid);
+	char	   *owner = pstrdup(quote_identifier(GetUserNameFromId(reader, false)));
+
+	if (!is_postgres_fdw(server))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s cannot be the %s", table, what),
+				 errdetail("It is a foreign table of wrapper \"%s\".", GetForeignDataWrapper(server->fdwid)->fdwname),
+				 errhint("Name an ordinary or partitioned table, or a foreign table of postgres_fdw.")));
+	if (!is_trusted(asy_db_relation_owner(relid), reader))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s cannot be the %s", table, what),
+				 errdetail("Its owner says where it leads, with the extension owner's user mapping; so it must belong to him or to a superuser."),
+				 errhint("ALTER FOREIGN TABLE %s OWNER TO %s;", table, owner)));
+	if (!is_trusted(server->owner, reader))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s cannot be the %s", table, what),
+				 errdetail("The owner of server \"%s\" says where it leads, with the extension owner's user mapping; so it must belong to him or to a superuser.",
+						   server->servername),
+				 errhint("ALTER SERVER %s OWNER TO %s;", quote_identifier(server->servername), owner)));
+}
+
+bool
+asy_foreign_has_mapping(Oid server, Oid role)
+{
+	return SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role), ObjectIdGetDatum(server)) ||
+		SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid), ObjectIdGetDatum(server));
+}
+
+void
+asy_foreign_require_mapping(Oid relid, Oid role)
+{
+	Oid			server = asy_foreign_server(relid);
+	char	   *name;
+
+	if (!OidIsValid(server) || asy_foreign_has_mapping(server, role))
+		return;
+	name = GetUserNameFromId(role, false);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("role \"%s\" has no user mapping on server %s", name, asy_foreign_server_name(relid)),
+			 errdetail("authsync reads and writes foreign tables as the extension's owner, and %s is one.", asy_db_relation_name(relid)),
+			 errhint("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (user '...', password '...');",
+					 quote_identifier(name), asy_foreign_server_name(relid))));
+}
+
+/* ---- what it is over there ---- */
+
+static const char *
+option(Oid relid, const char *name, const char *otherwise)
+{
+	ListCell   *lc;
+
+	foreach(lc, GetForeignTable(relid)->options)
+		if (strcmp(((DefElem *) lfirst(lc))->defname, name) == 0)
+			return defGetString(lfirst(lc));
+	return otherwise;
+}
+
+const char *
+asy_foreign_table_name(Oid relid)
+{
+	return option(relid, "table_name", get_rel_name(relid));
+}
+
+char *
+asy_foreign_import(Oid relid, const char *table, const char *options)
+{
+	char	   *here = get_namespace_name(get_rel_namespace(relid));
+	char	   *there = pstrdup(quote_identifier(option(relid, "schema_name", here)));
+
+	return psprintf("IMPORT FOREIGN SCHEMA %s LIMIT TO (%s) FROM SERVER %s INTO %s%s%s%s;", there, quote_identifier(table),
+					asy_foreign_server_name(relid), quote_identifier(here), options ? " OPTIONS (" : "", options ? options : "", options ? ")" : "");
+}

@@ -1,0 +1,107 @@
+/*
+ * lint_foreign.c
+ *	  Checks of foreign tables: whether they can be read, what that means, and
+ *	  what postgres_fdw is told about their server.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "sync/foreign.h"
+#include "sync/lint.h"
+
+/* ---- whether they can be read ---- */
+
+static void
+read_a_row(void *arg)
+{
+	asy_db_query(psprintf("SELECT FROM %s LIMIT 1", (char *) arg));
+}
+
+AsyFailure *
+asy_lint_unreachable(const AsyBinding *b, char **table)
+{
+	const Oid	tables[] = {b->users, b->profiles, b->audit};
+
+	for (int i = 0; i < 3; i++)
+		if (OidIsValid(asy_foreign_server(tables[i])))
+		{
+			AsyFailure *failure;
+
+			*table = asy_db_relation_name(tables[i]);
+			failure = asy_db_try(read_a_row, *table);
+			if (failure && failure->hint == NULL && !asy_foreign_has_mapping(asy_foreign_server(tables[i]), b->ext.owner))
+				failure->hint = psprintf("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (user '...', password '...');",
+										 quote_identifier(GetUserNameFromId(b->ext.owner, false)), asy_foreign_server_name(tables[i]));
+			if (failure)
+				return failure;
+		}
+	return NULL;
+}
+
+/* ---- what to know of them ---- */
+
+/* Over k: a bound table that is foreign, its server and wrapper; %u: the audit log. */
+#define OF_FOREIGN_TABLES \
+	" FROM pg_catalog.pg_class AS k JOIN pg_catalog.pg_foreign_table AS t ON t.ftrelid = k.oid" \
+	" JOIN pg_catalog.pg_foreign_server AS s ON s.oid = t.ftserver WHERE k.oid IN ($1, $2, %u)"
+#define OPTION(options, name) \
+	"(SELECT o.option_value FROM pg_catalog.pg_options_to_table(" options ") AS o WHERE o.option_name = '" name "')"
+
+static char *
+foreign_table(AsyBinding *b)
+{
+	if (!asy_binding_is_foreign(b))
+		return NULL;
+	return psprintf("SELECT k.oid::pg_catalog.regclass::pg_catalog.text, pg_catalog.format('a foreign table, on server %%I: no triggers, every look compares in full,"
+					" profiles are made by the backfill', s.srvname),"
+					" 'CALL %s.backfill_missing_profiles(); -- and again every few minutes'" OF_FOREIGN_TABLES " AND k.oid <> %u",
+					b->face, b->audit, b->audit);
+}
+
+/*
+ * Row security over there cannot be seen from here, only its work. Where it
+ * hides everything it can be suspected; where it hides some, nobody can tell.
+ */
+static char *
+foreign_empty(AsyBinding *b)
+{
+	const char *detail = "no row of it is to be seen: row security over there may hide them from the role of the user mapping, and all that is compared is wrong";
+	StringInfoData q;
+
+	initStringInfo(&q);
+	if (b->users_are_foreign)
+		appendStringInfo(&q, "SELECT %1$s, '%2$s', 'ALTER ROLE ... BYPASSRLS; -- over there, the role of the user mapping'"
+						 " WHERE NOT EXISTS (SELECT FROM %3$s)", quote_literal_cstr(b->users_name), detail, b->users_name);
+	if (b->profiles_are_foreign)
+		appendStringInfo(&q, "%1$sSELECT %2$s, '%3$s', 'ALTER ROLE ... BYPASSRLS; -- over there, the role of the user mapping'"
+						 " WHERE NOT EXISTS (SELECT FROM %4$s) AND EXISTS (SELECT FROM %5$s)", q.len ? " UNION ALL " : "",
+						 quote_literal_cstr(b->profiles_name), detail, b->profiles_name, b->users_name);
+	return q.len ? q.data : NULL;
+}
+
+/* By default postgres_fdw asks for 100 rows at a time and sends one at a time: a round trip each. */
+static char *
+foreign_fetch_size(AsyBinding *b)
+{
+	return psprintf("SELECT DISTINCT pg_catalog.format('server %%I', s.srvname), 'fetch_size is not set: rows come 100 at a time, each with a round trip',"
+					" pg_catalog.format('ALTER SERVER %%I OPTIONS (ADD fetch_size ''10000'');', s.srvname)" OF_FOREIGN_TABLES
+					" AND " OPTION("s.srvoptions", "fetch_size") " IS NULL AND " OPTION("t.ftoptions", "fetch_size") " IS NULL", b->audit);
+}
+
+static char *
+foreign_batch_size(AsyBinding *b)
+{
+	return psprintf("SELECT pg_catalog.format('server %%I', s.srvname), 'batch_size is not set: profiles are sent one at a time, each with a round trip',"
+					" pg_catalog.format('ALTER SERVER %%I OPTIONS (ADD batch_size ''1000'');', s.srvname)" OF_FOREIGN_TABLES
+					" AND k.oid = $2 AND " OPTION("s.srvoptions", "batch_size") " IS NULL AND " OPTION("t.ftoptions", "batch_size") " IS NULL", b->audit);
+}
+
+const AsyLintCheck asy_lint_foreign[] = {
+	{"foreign_table", "info", ASY_LINT_USERS, NULL, foreign_table},
+	{"foreign_empty", "warning", ASY_LINT_PROFILES, NULL, foreign_empty},
+	{"foreign_fetch_size", "info", ASY_LINT_USERS, NULL, foreign_fetch_size},
+	{"foreign_batch_size", "info", ASY_LINT_PROFILES, NULL, foreign_batch_size},
+	{NULL}
+};
