@@ -271,7 +271,7 @@ by_the_books(const char *part, const char *kept, const char *full)
 static bool
 may_be_kept(const AsyBinding *b)
 {
-	return asy_sql_has_profiles(b) && get_atttype(b->profiles, b->key_attnum) == UUIDOID &&
+	return !asy_binding_is_foreign(b) && asy_sql_has_profiles(b) && get_atttype(b->profiles, b->key_attnum) == UUIDOID &&
 		(!OidIsValid(b->audit) || get_atttype(b->audit, b->audit_id) == UUIDOID);
 }
 
@@ -282,7 +282,7 @@ asy_drift_signup_view(const AsyBinding *b)
 
 	if (b->audit_name == NULL)
 		return asy_signups_summary(b, false);
-	if (get_atttype(b->audit, b->audit_id) != UUIDOID)
+	if (asy_binding_is_foreign(b) || get_atttype(b->audit, b->audit_id) != UUIDOID)
 		return guarded("signup_guard", asy_signups_summary(b, false), tables);
 	return guarded("signup_guard", by_the_books("signups", asy_signups_summary(b, true), asy_signups_summary(b, false)), tables);
 }

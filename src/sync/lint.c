@@ -156,7 +156,8 @@ try_to_reach(Look *l)
 		return;
 	l->unreachable = true;
 	add(&l->found, "error", "foreign_unreachable", table,
-		psprintf("cannot be read, so that nothing else of the tables was looked at: %s", failure->message), failure->hint);
+		psprintf("cannot be read, so that nothing else of the tables was looked at: %s%s%s", failure->message,
+				 failure->detail ? ": " : "", failure->detail ? failure->detail : ""), failure->hint);
 }
 
 static void

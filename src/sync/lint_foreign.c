@@ -42,12 +42,10 @@ asy_lint_unreachable(const AsyBinding *b, char **table)
 
 /* ---- what to know of them ---- */
 
-/* Over k: a bound table that is foreign, its server and wrapper; %u: the audit log. */
-#define OF_FOREIGN_TABLES \
+/* Foreign tables k, and their servers. */
+#define FOREIGN_TABLES \
 	" FROM pg_catalog.pg_class AS k JOIN pg_catalog.pg_foreign_table AS t ON t.ftrelid = k.oid" \
-	" JOIN pg_catalog.pg_foreign_server AS s ON s.oid = t.ftserver WHERE k.oid IN ($1, $2, %u)"
-#define OPTION(options, name) \
-	"(SELECT o.option_value FROM pg_catalog.pg_options_to_table(" options ") AS o WHERE o.option_name = '" name "')"
+	" JOIN pg_catalog.pg_foreign_server AS s ON s.oid = t.ftserver"
 
 static char *
 foreign_table(AsyBinding *b)
@@ -56,8 +54,8 @@ foreign_table(AsyBinding *b)
 		return NULL;
 	return psprintf("SELECT k.oid::pg_catalog.regclass::pg_catalog.text, pg_catalog.format('a foreign table, on server %%I: no triggers, every look compares in full,"
 					" profiles are made by the backfill', s.srvname),"
-					" 'CALL %s.backfill_missing_profiles(); -- and again every few minutes'" OF_FOREIGN_TABLES " AND k.oid <> %u",
-					b->face, b->audit, b->audit);
+					" 'CALL %s.backfill_missing_profiles(); -- and again every few minutes'" FOREIGN_TABLES " WHERE k.oid IN ($1, $2)",
+					b->face);
 }
 
 /*
@@ -81,27 +79,28 @@ foreign_empty(AsyBinding *b)
 	return q.len ? q.data : NULL;
 }
 
-/* By default postgres_fdw asks for 100 rows at a time and sends one at a time: a round trip each. */
+/*
+ * By default postgres_fdw fetches 100 rows and sends one at a time, each with
+ * a round trip, and takes a join for so dear that it fetches both tables.
+ */
 static char *
-foreign_fetch_size(AsyBinding *b)
+foreign_options(AsyBinding *b)
 {
-	return psprintf("SELECT DISTINCT pg_catalog.format('server %%I', s.srvname), 'fetch_size is not set: rows come 100 at a time, each with a round trip',"
-					" pg_catalog.format('ALTER SERVER %%I OPTIONS (ADD fetch_size ''10000'');', s.srvname)" OF_FOREIGN_TABLES
-					" AND " OPTION("s.srvoptions", "fetch_size") " IS NULL AND " OPTION("t.ftoptions", "fetch_size") " IS NULL", b->audit);
-}
-
-static char *
-foreign_batch_size(AsyBinding *b)
-{
-	return psprintf("SELECT pg_catalog.format('server %%I', s.srvname), 'batch_size is not set: profiles are sent one at a time, each with a round trip',"
-					" pg_catalog.format('ALTER SERVER %%I OPTIONS (ADD batch_size ''1000'');', s.srvname)" OF_FOREIGN_TABLES
-					" AND k.oid = $2 AND " OPTION("s.srvoptions", "batch_size") " IS NULL AND " OPTION("t.ftoptions", "batch_size") " IS NULL", b->audit);
+	return psprintf("SELECT pg_catalog.format('server %%I', x.srvname), pg_catalog.format('%%s not set: %%s', pg_catalog.string_agg(x.name, ', ' ORDER BY x.name),"
+					"  pg_catalog.string_agg(x.effect, '; ' ORDER BY x.name)), pg_catalog.format('ALTER SERVER %%I OPTIONS (%%s);', x.srvname,"
+					"  pg_catalog.string_agg(pg_catalog.format('ADD %%I %%L', x.name, x.value), ', ' ORDER BY x.name))"
+					" FROM (SELECT DISTINCT s.srvname, v.name, v.value, v.effect" FOREIGN_TABLES ","
+					" (VALUES ('fetch_size', '10000', 'rows come 100 at a time'),"
+					"  ('use_remote_estimate', 'true', 'whole tables may be fetched where the server could join them'),"
+					"  ('batch_size', '1000', 'profiles are sent one at a time')) AS v(name, value, effect)"
+					" WHERE k.oid IN ($1, $2, %1$u) AND (v.name <> 'batch_size' OR k.oid = $2)"
+					"  AND NOT EXISTS (SELECT FROM pg_catalog.pg_options_to_table(pg_catalog.array_cat(s.srvoptions, t.ftoptions)) AS o WHERE o.option_name = v.name)) AS x"
+					" GROUP BY x.srvname", b->audit);
 }
 
 const AsyLintCheck asy_lint_foreign[] = {
 	{"foreign_table", "info", ASY_LINT_USERS, NULL, foreign_table},
 	{"foreign_empty", "warning", ASY_LINT_PROFILES, NULL, foreign_empty},
-	{"foreign_fetch_size", "info", ASY_LINT_USERS, NULL, foreign_fetch_size},
-	{"foreign_batch_size", "info", ASY_LINT_PROFILES, NULL, foreign_batch_size},
+	{"foreign_options", "info", ASY_LINT_USERS, NULL, foreign_options},
 	{NULL}
 };

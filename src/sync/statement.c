@@ -149,11 +149,19 @@ asy_sql_missing(const AsyBinding *b)
 	return psprintf("FROM %s WHERE %s AND %s", x.from, b->owes_expr, x.condition);
 }
 
+/*
+ * Foreign users are asked for those ids only, and beforehand: a DELETE that
+ * joined them would fetch whole rows, to look at them again if it has to.
+ */
 char *
 asy_sql_user_is_gone(const AsyBinding *b, const char *user_id, const char *all_ids)
 {
-	return psprintf("NOT EXISTS (SELECT FROM %s AS u WHERE u.%s " ASY_EQ " %s%s)", b->users_name, qid(b->users_key_name), user_id,
-					b->users_are_foreign ? psprintf(" AND u.%s " ASY_EQ " ANY (ARRAY(%s))", qid(b->users_key_name), all_ids) : "");
+	const char *key = qid(b->users_key_name);
+
+	if (!b->users_are_foreign)
+		return psprintf("NOT EXISTS (SELECT FROM %s AS u WHERE u.%s " ASY_EQ " %s)", b->users_name, key, user_id);
+	return psprintf("%1$s " ASY_EQ " ANY (ARRAY(%2$s EXCEPT SELECT u.%3$s FROM %4$s AS u WHERE u.%3$s " ASY_EQ " ANY (ARRAY(%2$s))))",
+					user_id, all_ids, key, b->users_name);
 }
 
 /* ---- reading users ---- */
