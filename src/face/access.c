@@ -149,8 +149,7 @@ needs(Missing *m, Oid relid, const char *const columns[])
 	/* Whoever reads a foreign table goes there by his own mapping. */
 	if (OidIsValid(asy_foreign_server(relid)) && !asy_foreign_has_mapping(asy_foreign_server(relid), get_role_oid(m->role, false)))
 		appendStringInfo(&m->query, " UNION ALL SELECT %s, %s", quote_literal_cstr(psprintf("server %s", asy_foreign_server_name(relid))),
-						 quote_literal_cstr(psprintf("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (user '...', password '...');",
-													 quote_identifier(m->role), asy_foreign_server_name(relid))));
+						 quote_literal_cstr(asy_foreign_mapping_line(asy_foreign_server(relid), get_role_oid(m->role, false))));
 }
 
 /*

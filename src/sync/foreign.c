@@ -103,21 +103,27 @@ asy_foreign_has_mapping(Oid server, Oid role)
 		SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid), ObjectIdGetDatum(server));
 }
 
+char *
+asy_foreign_mapping_line(Oid server, Oid role)
+{
+	char	   *name = pstrdup(quote_identifier(GetUserNameFromId(role, false)));
+
+	return psprintf("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (user '...', password '...');", name,
+					quote_identifier(GetForeignServer(server)->servername));
+}
+
 void
 asy_foreign_require_mapping(Oid relid, Oid role)
 {
 	Oid			server = asy_foreign_server(relid);
-	char	   *name;
 
 	if (!OidIsValid(server) || asy_foreign_has_mapping(server, role))
 		return;
-	name = GetUserNameFromId(role, false);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("role \"%s\" has no user mapping on server %s", name, asy_foreign_server_name(relid)),
+			 errmsg("role \"%s\" has no user mapping on server %s", GetUserNameFromId(role, false), asy_foreign_server_name(relid)),
 			 errdetail("authsync reads and writes foreign tables as the extension's owner, and %s is one.", asy_db_relation_name(relid)),
-			 errhint("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (user '...', password '...');",
-					 quote_identifier(name), asy_foreign_server_name(relid))));
+			 errhint("%s", asy_foreign_mapping_line(server, role))));
 }
 
 /* ---- what it is over there ---- */

@@ -32,6 +32,9 @@ extern void asy_foreign_require_mapping(Oid relid, Oid role);
 /* Whether the server has a user mapping for the role, or one for PUBLIC. */
 extern bool asy_foreign_has_mapping(Oid server, Oid role);
 
+/* The line that makes one. */
+extern char *asy_foreign_mapping_line(Oid server, Oid role);
+
 /* A line that imports a table of the other side that stands beside the one this foreign table is; options may be NULL. */
 extern char *asy_foreign_import(Oid relid, const char *table, const char *options);
 

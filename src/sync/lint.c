@@ -145,21 +145,6 @@ run_checks(Look *l, const AsyLintCheck *checks)
 	}
 }
 
-/* Told once, and not by each check that would have read the table. */
-static void
-try_to_reach(Look *l)
-{
-	char	   *table;
-	AsyFailure *failure = asy_lint_unreachable(l->b, &table);
-
-	if (failure == NULL)
-		return;
-	l->unreachable = true;
-	add(&l->found, "error", "foreign_unreachable", table,
-		psprintf("cannot be read, so that nothing else of the tables was looked at: %s%s%s", failure->message,
-				 failure->detail ? ": " : "", failure->detail ? failure->detail : ""), failure->hint);
-}
-
 static void
 return_findings(FunctionCallInfo fcinfo, List *found)
 {
@@ -199,8 +184,8 @@ asy_lint(FunctionCallInfo fcinfo)
 	if (failure)
 		add(&l.found, "error", "binding", pstrdup("authsync.bindings"), failure->message,
 			pstrdup("UPDATE authsync.bindings SET columns = '{}'; SELECT * FROM authsync.setup();"));
-	if (l.b)
-		try_to_reach(&l);
+	run_checks(&l, asy_lint_reach);
+	l.unreachable = l.found != NIL && !failure;
 	for (size_t i = 0; i < lengthof(all); i++)
 		if (!(failure && all[i] == asy_lint_binding))
 			run_checks(&l, all[i]);

@@ -45,15 +45,10 @@ extern const AsyLintCheck asy_lint_users[];
 extern const AsyLintCheck asy_lint_server[];
 extern const AsyLintCheck asy_lint_bookkeeping[];
 extern const AsyLintCheck asy_lint_foreign[];
+extern const AsyLintCheck asy_lint_reach[]; /* comes first; where it finds something, no other check of tables makes sense */
 
 /* Whether it is there, and a table: to read a view is to run its owner's code. */
 extern bool asy_lint_is_table(Oid relid);
-
-/*
- * Reads a row of each foreign table that is bound: why one cannot be read, or
- * NULL, then its name. No other check of tables makes sense then. SPI connected.
- */
-extern AsyFailure *asy_lint_unreachable(const AsyBinding *b, char **table);
 
 /* A query of one row. hint may be NULL. */
 extern char *asy_lint_row(const char *object, const char *detail, const char *hint);

@@ -5,7 +5,6 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "sync/foreign.h"
@@ -19,26 +18,32 @@ read_a_row(void *arg)
 	asy_db_query(psprintf("SELECT FROM %s LIMIT 1", (char *) arg));
 }
 
-AsyFailure *
-asy_lint_unreachable(const AsyBinding *b, char **table)
+/* Told once, and not by each check that would have read the table. */
+static char *
+foreign_unreachable(AsyBinding *b)
 {
 	const Oid	tables[] = {b->users, b->profiles, b->audit};
 
 	for (int i = 0; i < 3; i++)
-		if (OidIsValid(asy_foreign_server(tables[i])))
-		{
-			AsyFailure *failure;
+	{
+		Oid			server = asy_foreign_server(tables[i]);
+		AsyFailure *failure = OidIsValid(server) ? asy_db_try(read_a_row, asy_db_relation_name(tables[i])) : NULL;
+		const char *hint;
 
-			*table = asy_db_relation_name(tables[i]);
-			failure = asy_db_try(read_a_row, *table);
-			if (failure && failure->hint == NULL && !asy_foreign_has_mapping(asy_foreign_server(tables[i]), b->ext.owner))
-				failure->hint = psprintf("CREATE USER MAPPING FOR %s SERVER %s OPTIONS (user '...', password '...');",
-										 quote_identifier(GetUserNameFromId(b->ext.owner, false)), asy_foreign_server_name(tables[i]));
-			if (failure)
-				return failure;
-		}
+		if (failure == NULL)
+			continue;
+		hint = asy_foreign_has_mapping(server, b->ext.owner) ? failure->hint : asy_foreign_mapping_line(server, b->ext.owner);
+		return asy_lint_row(asy_db_relation_name(tables[i]),
+							psprintf("cannot be read, so that nothing else of the tables was looked at: %s%s%s", failure->message,
+									 failure->detail ? ": " : "", failure->detail ? failure->detail : ""), hint);
+	}
 	return NULL;
 }
+
+const AsyLintCheck asy_lint_reach[] = {
+	{"foreign_unreachable", "error", ASY_LINT_USERS, NULL, foreign_unreachable},
+	{NULL}
+};
 
 /* ---- what to know of them ---- */
 
