@@ -100,8 +100,8 @@ asy_sql_email_differs(const AsyBinding *b)
 /*
  * "u without p". Where one server has both tables it is to find them out, and
  * postgres_fdw sends it no anti-join. So it is put as an outer join, of which
- * the rows that found nobody are kept; the second condition is true of none,
- * and there so that the planner does not see through it.
+ * the rows that found nobody are kept; the second condition, true of none of
+ * those that found somebody, keeps the planner from seeing through it.
  */
 static AsyUnmatched
 unmatched(const AsyBinding *b, const char *left, const char *right, const char *key_is, const char *left_key, const char *right_key)
@@ -111,7 +111,7 @@ unmatched(const AsyBinding *b, const char *left, const char *right, const char *
 	if (b->are_together)
 	{
 		x.from = psprintf("%s LEFT JOIN %s ON %s", left, right, key_is);
-		x.condition = psprintf("(%2$s IS NULL OR (%1$s OPERATOR(pg_catalog.<) %2$s AND %1$s OPERATOR(pg_catalog.>) %2$s))", left_key, right_key);
+		x.condition = psprintf("(%2$s IS NULL OR %1$s OPERATOR(pg_catalog.<) %2$s)", left_key, right_key);
 	}
 	else
 	{
