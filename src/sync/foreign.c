@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "sync/columns.h"
 #include "sync/foreign.h"
 
 Oid
@@ -60,12 +61,38 @@ is_trusted(Oid owner, Oid reader)
 	return owner == reader || superuser_arg(owner);
 }
 
+/*
+ * The first column of a type that is neither the server's nor a superuser's.
+ * Of what comes from over there values are made by the types' input functions,
+ * with a domain's checks, which a local table runs at writing only.
+ */
+static char *
+strange_column(Oid relid)
+{
+	for (AttrNumber attnum = 1;; attnum++)
+	{
+		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+		Form_pg_attribute att;
+		char	   *name = NULL;
+
+		if (!HeapTupleIsValid(tuple))
+			return NULL;
+		att = (Form_pg_attribute) GETSTRUCT(tuple);
+		if (!att->attisdropped && !asy_columns_type_is_plain(att->atttypid))
+			name = pstrdup(NameStr(att->attname));
+		ReleaseSysCache(tuple);
+		if (name)
+			return name;
+	}
+}
+
 bool
 asy_foreign_is_fit(Oid relid, Oid reader)
 {
 	const ForeignServer *server = GetForeignServer(asy_foreign_server(relid));
 
-	return is_postgres_fdw(server) && is_trusted(asy_db_relation_owner(relid), reader) && is_trusted(server->owner, reader);
+	return is_postgres_fdw(server) && is_trusted(asy_db_relation_owner(relid), reader) && is_trusted(server->owner, reader) &&
+		strange_column(relid) == NULL;
 }
 
 void
@@ -74,6 +101,7 @@ asy_foreign_check_fit(Oid relid, const char *what, Oid reader)
 	const ForeignServer *server = GetForeignServer(asy_foreign_server(relid));
 	char	   *table = asy_db_relation_name(relid);
 	char	   *owner = pstrdup(quote_identifier(GetUserNameFromId(reader, false)));
+	char	   *column = strange_column(relid);
 
 	if (!is_postgres_fdw(server))
 		ereport(ERROR,
@@ -94,6 +122,16 @@ asy_foreign_check_fit(Oid relid, const char *what, Oid reader)
 				 errdetail("The owner of server \"%s\" says where it leads, with the extension owner's user mapping; so it must belong to him or to a superuser.",
 						   server->servername),
 				 errhint("ALTER SERVER %s OWNER TO %s;", quote_identifier(server->servername), owner)));
+	if (column)
+	{
+		char	   *type = format_type_be_qualified(get_atttype(relid, get_attnum(relid, column)));
+
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s cannot be the %s", table, what),
+				 errdetail("Reading column \"%s\" runs code of the owner of type %s, who is no superuser.", column, type),
+				 errhint("ALTER FOREIGN TABLE %s ALTER COLUMN %s TYPE text;", table, quote_identifier(column))));
+	}
 }
 
 bool

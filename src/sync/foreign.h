@@ -7,7 +7,8 @@
  * that leads is said by whoever owns the table and its server: a relation of
  * any name over there, a view with functions in it too; and a server's owner
  * may make a mapping for anybody. A superuser's mapping may even lead back
- * here. So both must belong to the extension's owner or to a superuser.
+ * here. So both must belong to the extension's owner or to a superuser, and
+ * the columns' types to the server or a superuser.
  */
 #ifndef AUTHSYNC_FOREIGN_H
 #define AUTHSYNC_FOREIGN_H
@@ -23,7 +24,7 @@ extern char *asy_foreign_server_name(Oid relid);
 /* Whether a foreign table may be read as that role, the extension's owner. */
 extern bool asy_foreign_is_fit(Oid relid, Oid reader);
 
-/* The same as an error: 0A000 for another wrapper than postgres_fdw, 42501 for another's table or server. */
+/* The same as an error: 0A000 for another wrapper than postgres_fdw, 42501 for another's table, server or type. */
 extern void asy_foreign_check_fit(Oid relid, const char *what, Oid reader);
 
 /* 42704 where the table is foreign and its server has no user mapping for the role. */

@@ -254,9 +254,18 @@ for my $what ('FOREIGN TABLE profiles', 'SERVER hosted')
 	ours("ALTER $what OWNER TO mallory");
 	is(sqlstate($node, 'ours', 'SELECT * FROM authsync.setup()'), '42501', "$what, another's: setup() refuses it");
 	isnt(sqlstate($node, 'ours', q{SELECT ensure_profile_exists('} . uid(2) . q{')}), '00000', '… and nothing is written to it');
+	is(sqlstate($node, 'ours', 'SELECT count(*) FROM auth_profile_mismatch'), '55000', '… nor do the views read it');
 	ours("ALTER $what OWNER TO $me");
 }
 is(sqlstate($node, 'ours', q{SELECT ensure_profile_exists('} . uid(2) . q{')}), '00000', 'given back, it works again');
+hosted(q{DELETE FROM profiles WHERE id IN ('} . uid(2) . q{', '} . uid(3) . q{')});
+ours('CREATE ROLE chief SUPERUSER; ALTER FOREIGN TABLE profiles OWNER TO chief; ALTER SERVER hosted OWNER TO chief');
+like(ours('SELECT backfill_all_missing_profiles(dry_run => false)'), qr/"remaining": 0, "successful": 2/, 'another superuser\'s: written by the mapping that reads');
+ours('CREATE DOMAIN mail AS text; ALTER DOMAIN mail OWNER TO mallory; ALTER FOREIGN TABLE profiles ALTER email TYPE mail');
+is(sqlstate($node, 'ours', 'SELECT * FROM authsync.setup()'), '42501', 'a column whose type, and its checks, are another\'s: refused');
+isnt(sqlstate($node, 'ours', q{SELECT ensure_profile_exists('} . uid(2) . q{')}), '00000', '… and not read');
+ours('ALTER FOREIGN TABLE profiles ALTER email TYPE text');
+is(sqlstate($node, 'ours', 'SELECT * FROM authsync.setup()'), '00000', '… until it is text');
 ours(q{CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw; CREATE FOREIGN TABLE listed (id uuid, email text) SERVER files OPTIONS (filename '/dev/null')});
 is(sqlstate($node, 'ours', q{SELECT * FROM authsync.setup(users => 'listed')}), '0A000', 'a table of another wrapper is refused');
 
@@ -290,6 +299,10 @@ hosted('ALTER ROLE app_remote BYPASSRLS');
 is(lint('severity', 'foreign_empty'), '', '… until they are seen');
 
 # ---- one of them here
+
+is(ours(q{ALTER FOREIGN TABLE profiles RENAME TO profiles_there; SELECT string_agg(step || ' ' || object || ' ' || action, ', ') FROM authsync.setup() WHERE step IN ('table', 'foreign key', 'trigger')}),
+	'table public.profiles created', 'no profiles at all: the default table is made, without foreign key');
+ours('DROP TABLE profiles; ALTER FOREIGN TABLE profiles_there RENAME TO profiles; SELECT authsync.setup()');
 
 ours(q{CREATE SCHEMA mine; CREATE TABLE mine.profiles (id uuid PRIMARY KEY, email text, display_name text)});
 like(ours(q{SELECT step, object, action, detail FROM authsync.setup(profiles => 'mine.profiles', mode => 'safe')}), qr/^users\|auth\.users\|kept\|foreign table on server hosted.*^profiles\|mine\.profiles\|changed\|$/ms, 'users there, profiles here');
