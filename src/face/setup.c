@@ -317,7 +317,7 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 					 errhint("SELECT * FROM authsync.setup(columns => '{\"user_id\": {\"from\": \"user_id\", \"key\": true}}');")));
 	}
 	w->audit = get_relname_relid("audit_log_entries", get_rel_namespace(w->users));
-	if (OidIsValid(asy_foreign_server(w->audit)) && !asy_foreign_is_fit(w->audit, ext->owner))
+	if (OidIsValid(asy_foreign_server(w->audit)) && !asy_foreign_is_fit(w->audit))
 		w->audit = InvalidOid;
 
 	detach_former(before->is_new ? InvalidOid : before->users, w->users, steps);

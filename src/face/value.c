@@ -203,14 +203,6 @@ authsync_canonical(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(c.output));
 }
 
-static bool
-is_fit(Oid relid)
-{
-	AsyExtension ext;
-
-	return asy_db_extension(&ext) && asy_foreign_is_fit(relid, ext.owner);
-}
-
 /*
  * signup_guard(regclass, ...), mismatch_guard(...): no rows, or 42501 where row
  * security would hide rows of a table from the caller: a comparison over half
@@ -229,7 +221,7 @@ authsync_guard_rows(PG_FUNCTION_ARGS)
 		Oid			relid = DatumGetObjectId(tables[i]);
 		char		kind = get_rel_relkind(relid);
 
-		if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && !(kind == RELKIND_FOREIGN_TABLE && is_fit(relid)))
+		if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && !(kind == RELKIND_FOREIGN_TABLE && asy_foreign_is_fit(relid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("%s is no table any more", asy_db_relation_name(relid)),

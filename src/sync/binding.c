@@ -75,14 +75,6 @@ watch_catalogs(void)
 	done = true;
 }
 
-static bool
-is_fit(Oid relid)
-{
-	AsyExtension ext;
-
-	return asy_db_extension(&ext) && asy_foreign_is_fit(relid, ext.owner);
-}
-
 /*
  * The table of that name. Anything else that goes by it now counts as missing:
  * we read as the extension's owner, and reading a view runs its owner's code;
@@ -96,7 +88,7 @@ find_table(const char *schema, const char *name)
 	char		kind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
 
 	if (kind == RELKIND_FOREIGN_TABLE)
-		return is_fit(relid) ? relid : InvalidOid;
+		return asy_foreign_is_fit(relid) ? relid : InvalidOid;
 	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ? relid : InvalidOid;
 }
 

@@ -87,12 +87,13 @@ strange_column(Oid relid)
 }
 
 bool
-asy_foreign_is_fit(Oid relid, Oid reader)
+asy_foreign_is_fit(Oid relid)
 {
 	const ForeignServer *server = GetForeignServer(asy_foreign_server(relid));
+	AsyExtension ext;
 
-	return is_postgres_fdw(server) && is_trusted(asy_db_relation_owner(relid), reader) && is_trusted(server->owner, reader) &&
-		strange_column(relid) == NULL;
+	return asy_db_extension(&ext) && is_postgres_fdw(server) && is_trusted(asy_db_relation_owner(relid), ext.owner) &&
+		is_trusted(server->owner, ext.owner) && strange_column(relid) == NULL;
 }
 
 void

@@ -21,10 +21,10 @@ extern Oid	asy_foreign_server(Oid relid);
 /* Name of that server, quoted, palloc'd. */
 extern char *asy_foreign_server_name(Oid relid);
 
-/* Whether a foreign table may be read as that role, the extension's owner. */
-extern bool asy_foreign_is_fit(Oid relid, Oid reader);
+/* Whether a foreign table may be read as the extension's owner. */
+extern bool asy_foreign_is_fit(Oid relid);
 
-/* The same as an error: 0A000 for another wrapper than postgres_fdw, 42501 for another's table, server or type. */
+/* The same as an error, reader being he: 0A000 for another wrapper than postgres_fdw, 42501 for another's table, server or type. */
 extern void asy_foreign_check_fit(Oid relid, const char *what, Oid reader);
 
 /* 42704 where the table is foreign and its server has no user mapping for the role. */

@@ -42,10 +42,9 @@ bool
 asy_lint_is_table(Oid relid)
 {
 	char		kind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
-	AsyExtension ext;
 
 	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ||
-		(kind == RELKIND_FOREIGN_TABLE && asy_db_extension(&ext) && asy_foreign_is_fit(relid, ext.owner));
+		(kind == RELKIND_FOREIGN_TABLE && asy_foreign_is_fit(relid));
 }
 
 char *

@@ -38,8 +38,9 @@ email_folded(const char *email, const char *user_id)
 /*
  * The definition of "the e-mails differ", over two of them. Where the server
  * of foreign tables does the joining it can work out what stands in front:
- * true of every pair that differs, and of few that do not. The rest, in which
- * an id becomes text, is no business of postgres_fdw's and is worked out here.
+ * true of every pair that differs (case folded as that database folds it), and
+ * of few that do not. The rest, in which an id becomes text, postgres_fdw
+ * would not send; it is worked out here.
  */
 static char *
 emails_differ(const AsyBinding *b, const char *x, const char *y, const char *user_id)
