@@ -3,6 +3,7 @@
 #   make                     build the library and the install script
 #   make install             install into the server that pg_config names
 #   make installcheck        regress and isolation tests against a running server
+#   make bench               what it costs beside plpgsql and SQL, half an hour; SIZE=small shows that it runs
 #   make help                this list
 #
 # script/test does everything on a bare machine; script/demo shows it.
@@ -42,6 +43,10 @@ authsync--$(EXTVERSION).sql: $(SQL_PARTS) authsync.control
 .PHONY: help
 help: # list the targets
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+.PHONY: bench
+bench: # in a cluster of its own, with a build of its own
+	bench/run $(SIZE)
 
 # Flags live here.
 $(OBJS): Makefile

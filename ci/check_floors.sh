@@ -94,8 +94,8 @@ done
 while read -r file; do
 	lines=$(wc -l <"$file")
 	[ "$lines" -le 600 ] || complain "$file: $lines lines, 600 are allowed"
-done < <(find src sql script bin ci test Makefile -path sql/released -prune -o -type f \
+done < <(find src sql script bin ci test bench Makefile \( -path sql/released -o -path bench/results \) -prune -o -type f \
 	\( -name '*.[ch]' -o -name '*.sql' -o -name '*.sh' -o -name '*.p[lm]' -o -name '*.py' \
-	-o -name '*.spec' -o -name Makefile -o -path 'script/*' -o -path 'bin/*' \) -print 2>/dev/null | LC_ALL=C sort)
+	-o -name '*.spec' -o -name Makefile -o -path 'script/*' -o -path 'bin/*' -o -path 'bench/*' \) -print 2>/dev/null | LC_ALL=C sort)
 
 exit $bad

@@ -5,9 +5,9 @@ set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
 
 bad=0
-files=$(find . -path ./.git -prune -o -type f \
+files=$(find . \( -path ./.git -o -path ./bench/results \) -prune -o -type f \
 	\( -name '*.[ch]' -o -name '*.sql' -o -name '*.sh' -o -name '*.p[lm]' -o -name '*.spec' -o -name '*.md' \
-	-o -name '*.yml' -o -name Makefile -o -path './script/*' -o -path './bin/*' -o -path './.ci/*' \) -print |
+	-o -name '*.yml' -o -name Makefile -o -path './script/*' -o -path './bin/*' -o -path './bench/*' -o -path './.ci/*' \) -print |
 	sed 's,^\./,,' | LC_ALL=C sort)
 
 # Written apart, else this file would find itself.

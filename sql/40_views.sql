@@ -20,6 +20,11 @@ CREATE OR REPLACE FUNCTION authsync.canonical(value text, type regtype, typmod i
     SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION authsync.canonical(text, regtype, integer) IS 'the value as the type writes it, or unchanged where the type does not take it';
 
+CREATE OR REPLACE FUNCTION authsync.row_hash(record) RETURNS text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'authsync_row_hash'
+    SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.row_hash(record) IS '16 hex digits of a row as it is stored, whatever the session''s settings: whether anybody has changed it since';
+
 CREATE OR REPLACE FUNCTION authsync.signup_guard(VARIADIC tables regclass[])
     RETURNS TABLE (audit_id uuid, user_id uuid, email text, action text, actor_id uuid, ip_address text, created_at timestamptz)
     LANGUAGE c STABLE STRICT ROWS 1 AS 'MODULE_PATHNAME', 'authsync_guard_rows'

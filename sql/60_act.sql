@@ -37,9 +37,26 @@ CREATE OR REPLACE FUNCTION @extschema@.track_user_event(user_id uuid, event_type
 COMMENT ON FUNCTION @extschema@.track_user_event(uuid, text, jsonb) IS
     'adds an application''s own event to user_events and returns its id; authsync''s own types are refused (22023)';
 
+CREATE OR REPLACE FUNCTION authsync.apply(plan_id bigint, override_brake boolean DEFAULT false, password text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_apply'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.apply(bigint, boolean, text) IS
+    'applies just the items of an open plan; what changed since is stale and left; a braked plan only with override_brake; unknown plan 42704';
+
+CREATE OR REPLACE FUNCTION authsync.cancel(plan_id bigint) RETURNS boolean
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_cancel'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.cancel(bigint) IS 'drops a plan that was not applied; false where it was, or is cancelled already; unknown plan 42704';
+
+CREATE OR REPLACE FUNCTION authsync.undo(plan_id bigint, dry_run boolean DEFAULT true) RETURNS jsonb
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_undo'
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION authsync.undo(bigint, boolean) IS
+    'the inverse of an applied plan, as a plan of its own; of a backfill: the profiles that it made and nobody changed since; a dry run by default';
+
 CREATE OR REPLACE PROCEDURE authsync.maintain()
     LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_maintain';
-COMMENT ON PROCEDURE authsync.maintain() IS 'tries again what is due in authsync.quarantine, committing as it goes; by hand or from pg_cron';
+COMMENT ON PROCEDURE authsync.maintain() IS 'quarantine retries that are due, the bookkeeping, retention; commits as it goes; by hand or from pg_cron';
 
 CREATE OR REPLACE FUNCTION authsync.handle_new_user() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_new_user'

@@ -112,7 +112,7 @@ score_tap()	# NAME
 	if [ "$bad" -gt 0 ]; then
 		echo "-------- $log"
 		grep -E -A 8 '^not ok' "$log" | grep -v '^ok ' | head -n 200 || true
-		grep -vE '^(ok |not ok |#)' "$log" | tail -n 25
+		grep -vE '^(ok |not ok |#)' "$log" | tail -n 25 || true
 		echo "--------"
 	fi
 }

@@ -38,7 +38,7 @@ PG_FUNCTION_INFO_V1(authsync_close_rights);
 	" SELECT pg_catalog.format('%s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::pg_catalog.regclass)," \
 	"        COALESCE(c.relacl, pg_catalog.acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", c.relowner))," \
 	"        c.relowner, COALESCE(d.xmin, s.xmin)::pg_catalog.text = (pg_catalog.pg_current_xact_id()::pg_catalog.xid)::pg_catalog.text, 'SELECT'," \
-	"        CASE WHEN c.relkind = 'v' OR c.relname IN ('user_events', 'plans', 'bindings', 'suspects', 'departed', 'signups', 'gaps', 'bookkeeping') THEN 'reader' ELSE 'nobody' END" \
+	"        CASE WHEN c.relkind = 'v' OR c.relname IN ('user_events', 'plans', 'plan_items', 'bindings', 'suspects', 'departed', 'signups', 'gaps', 'bookkeeping') THEN 'reader' ELSE 'nobody' END" \
 	"   FROM pg_catalog.pg_class AS c" \
 	"   LEFT JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.objsubid = 0" \
 	"    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = $1 AND d.deptype = 'e'" \

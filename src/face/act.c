@@ -165,9 +165,6 @@ authsync_ensure(PG_FUNCTION_ARGS)
 
 /* ---- all, in one transaction ---- */
 
-/* Long work in a transaction of the caller's cannot show itself to others; its own terminal sees it. */
-#define NOTICE_EVERY_MS 5000
-
 static Datum
 result_of(const AsyJob *job, int64 remaining)
 {
@@ -175,7 +172,7 @@ result_of(const AsyJob *job, int64 remaining)
 							 ", \"failed\": " INT64_FORMAT ", \"quarantined\": " INT64_FORMAT ", \"remaining\": " INT64_FORMAT
 							 ", \"plan_id\": %s}",
 							 job->processed, job->successful, job->failed, job->quarantined, remaining,
-							 job->plan_id ? psprintf(INT64_FORMAT, job->plan_id) : "null"));
+							 job->plan.plan_id ? psprintf(INT64_FORMAT, job->plan.plan_id) : "null"));
 }
 
 static Datum
@@ -183,7 +180,6 @@ do_all(FunctionCallInfo fcinfo, AsyJobKind kind, const char *verb)
 {
 	AsyBinding *b;
 	AsyJob		job = {.kind = kind};
-	TimestampTz last_notice = GetCurrentTimestamp();
 	Datum		result;
 	int64		remaining;
 	int			batch;
@@ -208,28 +204,7 @@ do_all(FunctionCallInfo fcinfo, AsyJobKind kind, const char *verb)
 	}
 
 	PreventCommandIfReadOnly(psprintf("%s with dry_run => false", verb));
-	asy_job_list(b, &job);
-	asy_job_begin(b, &job);
-	for (int64 from = 0; from < job.n; from += batch)
-	{
-		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "authsync batch", ALLOCSET_DEFAULT_SIZES);
-		MemoryContext old = MemoryContextSwitchTo(context);
-		AsyUsers   *failed = asy_job_batch(b, &job, from, (int) Min(batch, job.n - from));
-
-		if (failed)
-			asy_job_note_failures(b, &job, failed);
-		MemoryContextSwitchTo(old);
-		MemoryContextDelete(context);
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-		if (TimestampDifferenceExceeds(last_notice, GetCurrentTimestamp(), NOTICE_EVERY_MS))
-		{
-			last_notice = GetCurrentTimestamp();
-			ereport(NOTICE, (errmsg("%s: " INT64_FORMAT " of " INT64_FORMAT " users", verb, Min(from + batch, job.n), job.n)));
-		}
-	}
-	remaining = asy_job_count(b, kind);
-	asy_job_end(&job, remaining);
+	remaining = asy_job_run(b, &job, batch);
 	result = SPI_datumTransfer(result_of(&job, remaining), false, -1);
 	SPI_finish();
 	return result;
@@ -347,7 +322,7 @@ do_committing(AsyJob *job, int batch, int64 max_users, int64 *remaining)
 	begin_transaction_part(&saved, &ext);
 	asy_progress_hide();
 	*remaining = asy_job_count(asy_binding_require_profiles(), job->kind);
-	if (job->plan_id)
+	if (job->plan.plan_id)
 		asy_job_end(job, *remaining);
 	end_transaction_part(&saved);
 }
@@ -415,6 +390,7 @@ maintain_books(void)
 		CHECK_FOR_INTERRUPTS();
 		begin_transaction_part(&saved, &ext);
 		more = asy_events_trim(quote_identifier(get_namespace_name(ext.face)), EVENTS_AT_ONCE) == EVENTS_AT_ONCE;
+		more |= asy_plan_rows_trim(EVENTS_AT_ONCE) == EVENTS_AT_ONCE;
 		end_transaction_part(&saved);
 	} while (more);
 	begin_transaction_part(&saved, &ext);

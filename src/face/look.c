@@ -73,7 +73,6 @@ with_drift(const AsyBinding *b, bool kept)
 }
 
 #define COUNT_DRIFT(status) "(SELECT pg_catalog.count(*) FROM drift AS d WHERE d.status = '" status "')"
-#define TOTAL(what) "(SELECT COALESCE(pg_catalog.sum(c." what "), 0)::pg_catalog.int8 FROM authsync.changes AS c)"
 
 /* Users that owe a profile and have one, in step. */
 static char *
@@ -94,8 +93,6 @@ authsync_diagnose(PG_FUNCTION_ARGS)
 	bool		kept_log;
 	char	   *signed_up;
 	char	   *healthy;
-	char	   *users;
-	char	   *profiles;
 	char	   *history;
 
 	SPI_connect();
@@ -105,17 +102,13 @@ authsync_diagnose(PG_FUNCTION_ARGS)
 	if (kept)
 	{
 		if (OidIsValid(b->audit))
-			signed_up = TOTAL("signups");
-		healthy = TOTAL("owing") " - " COUNT_DRIFT("auth_only") " - " COUNT_DRIFT("email_mismatch");
-		users = TOTAL("users");
-		profiles = TOTAL("profiles");
+			signed_up = asy_drift_sum("signups");
+		healthy = psprintf("%s - " COUNT_DRIFT("auth_only") " - " COUNT_DRIFT("email_mismatch"), asy_drift_sum("owing"));
 		history = psprintf("(SELECT pg_catalog.count(*) FROM (%s) AS h)", asy_drift_unhealthy(b, ASY_HISTORY, true, true));
 	}
 	else
 	{
 		healthy = count_healthy(b);
-		users = psprintf("(SELECT pg_catalog.count(*) FROM %s)", b->users_name);
-		profiles = OidIsValid(b->profiles) ? psprintf("(SELECT pg_catalog.count(*) FROM %s)", b->profiles_name) : "0::pg_catalog.int8";
 		history = psprintf("(SELECT pg_catalog.count(*) %s)", asy_drift_history(b, kept_log));
 	}
 	return rows_of(fcinfo,
@@ -130,7 +123,7 @@ authsync_diagnose(PG_FUNCTION_ARGS)
 							" (8, 'Profiles without Users', " COUNT_DRIFT("profile_only") "),"
 							" (9, 'Email Mismatches', " COUNT_DRIFT("email_mismatch") ")"
 							") AS m(position, metric, n) ORDER BY m.position",
-							with_drift(b, kept), signed_up, healthy, history, users, profiles),
+							with_drift(b, kept), signed_up, healthy, history, asy_drift_total_users(b, kept), asy_drift_total_profiles(b, kept)),
 				   0, NULL, NULL);
 }
 

@@ -21,6 +21,7 @@
 
 #include "compat.h"
 #include "ground/db.h"
+#include "ground/rowhash.h"
 #include "sync/foreign.h"
 
 PG_FUNCTION_INFO_V1(authsync_to_uuid);
@@ -28,6 +29,7 @@ PG_FUNCTION_INFO_V1(authsync_to_user_id);
 PG_FUNCTION_INFO_V1(authsync_clean_json);
 PG_FUNCTION_INFO_V1(authsync_canonical);
 PG_FUNCTION_INFO_V1(authsync_guard_rows);
+PG_FUNCTION_INFO_V1(authsync_row_hash);
 PG_FUNCTION_INFO_V1(authsync_uid);
 
 /* The form in which the auth server writes ids: 8-4-4-4-12 hex digits. */
@@ -237,6 +239,13 @@ authsync_guard_rows(PG_FUNCTION_ARGS)
 	}
 	InitMaterializedSRF(fcinfo, 0);
 	return (Datum) 0;
+}
+
+/* row_hash(record): of the row as it is stored; see rowhash.h. */
+Datum
+authsync_row_hash(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(asy_rowhash_of(PG_GETARG_HEAPTUPLEHEADER(0))));
 }
 
 /* uid(): the subject of the request's claims as a uuid; NULL without, or if it is none. */

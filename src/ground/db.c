@@ -56,6 +56,14 @@ asy_db_extension(AsyExtension *ext)
 	return found;
 }
 
+static void
+set_until_restored(AsyIdentity *saved, const char *name, const char *value)
+{
+	if (saved->guc_level == 0)
+		saved->guc_level = NewGUCNestLevel();
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 void
 asy_db_become(AsyIdentity *saved, Oid role, bool restricted)
 {
@@ -71,9 +79,7 @@ asy_db_become(AsyIdentity *saved, Oid role, bool restricted)
 	/* Our own functions come with it pinned; setting it once more costs more than a small statement. */
 	if (strcmp(namespace_search_path, PINNED_PATH) == 0)
 		return;
-	saved->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", PINNED_PATH, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	set_until_restored(saved, "search_path", PINNED_PATH);
 }
 
 void
@@ -91,11 +97,18 @@ asy_db_bound_lock_waits(AsyIdentity *saved, int timeout_ms)
 
 	if (timeout_ms <= 0 || (LockTimeout > 0 && LockTimeout <= timeout_ms))
 		return;
-	if (saved->guc_level == 0)
-		saved->guc_level = NewGUCNestLevel();
 	snprintf(value, sizeof(value), "%d", timeout_ms);
-	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	set_until_restored(saved, "lock_timeout", value);
+}
+
+void
+asy_db_pin_formats(AsyIdentity *saved)
+{
+	set_until_restored(saved, "TimeZone", "UTC");
+	set_until_restored(saved, "DateStyle", "ISO, YMD");
+	set_until_restored(saved, "IntervalStyle", "iso_8601");
+	set_until_restored(saved, "extra_float_digits", "1");
+	set_until_restored(saved, "bytea_output", "hex");
 }
 
 AsyFailure *
@@ -134,6 +147,61 @@ asy_db_try(void (*work) (void *arg), void *arg)
 	PG_END_TRY();
 
 	return failure;
+}
+
+/* ---- part by part ---- */
+
+typedef struct Part
+{
+	const AsyParts *parts;
+	void	   *arg;
+	int			from;
+	int			n;
+} Part;
+
+static void
+do_part(void *arg)
+{
+	Part	   *part = arg;
+
+	part->parts->do_part(part->arg, part->from, part->n);
+}
+
+/* The failure that made us give up, or NULL. */
+static AsyFailure *
+bisect(Part part, AsyFailure *gave_up)
+{
+	AsyFailure *failure = gave_up;
+
+	if (gave_up == NULL)
+	{
+		failure = asy_db_try(do_part, &part);
+		if (failure == NULL)
+			return NULL;
+		if (part.parts->gives_up && part.parts->gives_up(part.arg, failure))
+			gave_up = failure;
+		else if (part.n > 1)
+		{
+			Part		left = part;
+			Part		right = part;
+
+			left.n = part.n / 2;
+			right.from += left.n;
+			right.n -= left.n;
+			CHECK_FOR_INTERRUPTS();
+			return bisect(right, bisect(left, NULL));
+		}
+	}
+	part.parts->failed(part.arg, part.from, part.n, failure);
+	return gave_up;
+}
+
+void
+asy_db_bisect(const AsyParts *parts, void *arg, int n)
+{
+	Part		whole = {.parts = parts, .arg = arg, .n = n};
+
+	(void) bisect(whole, NULL);
 }
 
 /* SPI comes back in a context of its own; our callers stay in theirs. */

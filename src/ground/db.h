@@ -45,12 +45,31 @@ extern void asy_db_restore(const AsyIdentity *saved);
 /* Bounds lock waits until that identity is restored; 0 leaves them as they are. */
 extern void asy_db_bound_lock_waits(AsyIdentity *saved, int timeout_ms);
 
+/* Values are written alike in every session, until that identity is restored. */
+extern void asy_db_pin_formats(AsyIdentity *saved);
+
 /*
  * Runs work(arg) in a subtransaction. NULL if it went well; else everything
  * that it did is undone and the failure, in the caller's context, says why.
  * Errors that must go on (asy_error_must_go_on) are raised again.
  */
 extern AsyFailure *asy_db_try(void (*work) (void *arg), void *arg);
+
+/*
+ * Work on things 0 to n-1 that can be done part by part. do_part(arg, from, n)
+ * runs in a subtransaction; where it fails, each half is tried, in order, until
+ * the bad one is alone: k bad ones of n cost about k log n subtransactions.
+ * failed(arg, from, n, failure) hears of what could not be done; gives_up (may
+ * be NULL) of every failure: true, and what is left is not tried any more.
+ */
+typedef struct AsyParts
+{
+	void		(*do_part) (void *arg, int from, int n);
+	void		(*failed) (void *arg, int from, int n, AsyFailure *failure);
+	bool		(*gives_up) (void *arg, const AsyFailure *failure);
+} AsyParts;
+
+extern void asy_db_bisect(const AsyParts *parts, void *arg, int n);
 
 /* Parameters by position; nulls may be NULL. Returns SPI_processed. */
 extern uint64 asy_db_run(const char *sql, bool read_only, int nargs, Oid *types, Datum *values, const char *nulls);

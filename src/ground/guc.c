@@ -12,6 +12,9 @@
 #include "compat.h"
 #include "ground/guc.h"
 
+int			asy_guc_brake_count = 100;
+int			asy_guc_brake_floor = 100;
+int			asy_guc_brake_percent = 20;
 bool		asy_guc_enabled = true;
 char	   *asy_guc_event_retention = NULL;
 int			asy_guc_lock_timeout = 5000;
@@ -46,6 +49,33 @@ check_event_retention(char **newval, void **extra pg_attribute_unused(), GucSour
 void
 asy_guc_init(void)
 {
+	DefineCustomIntVariable("authsync.brake_count",
+							"Sets how many rows plans may remove from one side in 24 hours.",
+							"A plan that would remove more waits, before its first write, for authsync.apply(plan_id, override_brake => true).",
+							&asy_guc_brake_count,
+							100, 0, INT_MAX,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("authsync.brake_floor",
+							"Sets the size that a smaller side counts as when the brake takes its percentage.",
+							NULL,
+							&asy_guc_brake_floor,
+							100, 0, INT_MAX,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("authsync.brake_percent",
+							"Sets the percentage of one side's rows that plans may remove in 24 hours.",
+							"The lesser of this and authsync.brake_count counts.",
+							&asy_guc_brake_percent,
+							20, 0, 100,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
 	DefineCustomBoolVariable("authsync.enabled",
 							 "Lets authsync's triggers act.",
 							 "When off, every trigger of authsync does nothing, at once and without a lock.",

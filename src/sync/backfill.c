@@ -13,10 +13,13 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "sync/backfill.h"
 #include "sync/drift.h"
+#include "sync/plan_profile.h"
 #include "sync/progress.h"
 #include "sync/record.h"
 #include "sync/trust.h"
@@ -134,38 +137,44 @@ asy_job_list(AsyBinding *b, AsyJob *job)
 						   job->kind == ASY_JOB_BACKFILL ? " UNION SELECT q.user_id FROM authsync.quarantine_rows AS q" : ""));
 }
 
-/* ---- the plan's row ---- */
+/* ---- the plan ---- */
 
 static const char *const job_name[] = {"backfill", "resync", "retry"};
+
+static AsyAction
+action_of(const AsyJob *job)
+{
+	return job->kind == ASY_JOB_RESYNC ? ASY_ACTION_UPDATE : ASY_ACTION_CREATE;
+}
 
 void
 asy_job_begin(AsyBinding *b, AsyJob *job)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID};
-	Datum		values[] = {
-		CStringGetTextDatum(job_name[job->kind]), CStringGetTextDatum(b->users_name),
-		CStringGetTextDatum(b->profiles_name), Int64GetDatum(job->n)
-	};
+	AsyPlanCounts *c = &job->plan.counts;
 
-	asy_db_run("INSERT INTO authsync.plans (kind, source, target, state, counts)"
-			   " VALUES ($1, $2, $3, 'applying', pg_catalog.jsonb_build_object('intended', $4)) RETURNING plan_id",
-			   false, 4, types, values, NULL);
-	job->plan_id = asy_db_int64(0, 1);
+	job->plan.kind = job_name[job->kind];
+	job->plan.source = b->users_name;
+	job->plan.target = b->profiles_name;
+	job->plan.state = ASY_STATE_APPLYING;
+	c->intended[action_of(job)] = job->n;
+	c->source_total = c->target_total = -1;
+	if (asy_trust_is_used(b, ASY_PART_DRIFT))
+	{
+		asy_db_exec(psprintf("SELECT %s, %s", asy_drift_total_users(b, true), asy_drift_total_profiles(b, true)));
+		c->source_total = asy_db_int64(0, 1);
+		c->target_total = asy_db_int64(0, 2);
+	}
+	asy_plan_rows_create(&job->plan);
 }
 
 void
 asy_job_end(AsyJob *job, int64 remaining)
 {
-	Oid			types[] = {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
-	Datum		values[] = {
-		Int64GetDatum(job->plan_id), Int64GetDatum(job->processed), Int64GetDatum(job->successful),
-		Int64GetDatum(job->failed), Int64GetDatum(remaining)
-	};
-
-	asy_db_run("UPDATE authsync.plans AS p SET state = CASE WHEN $5 = 0 THEN 'applied' ELSE 'partly_applied' END,"
-			   " applied_at = pg_catalog.clock_timestamp(), counts = p.counts ||"
-			   " pg_catalog.jsonb_build_object('processed', $2, 'done', $3, 'failed', $4, 'remaining', $5) WHERE p.plan_id = $1",
-			   false, 5, types, values, NULL);
+	job->plan.counts.done += job->successful;
+	job->plan.counts.failed += job->failed;
+	job->plan.remaining = remaining;
+	job->plan.state = remaining > 0 ? ASY_STATE_PARTLY_APPLIED : ASY_STATE_APPLIED;
+	asy_plan_rows_save(&job->plan);
 }
 
 /* ---- one batch ---- */
@@ -187,11 +196,11 @@ note_done(AsyBinding *b, AsyJob *job, AsyUsers *users)
 		settled[n++] = asy_user_id(users, i);
 		if (made)
 			asy_events_add(events, asy_user_id(users, i), "profile_backfilled",
-						   users->hash[i] ? psprintf("{\"plan_id\": " INT64_FORMAT ", \"hash\": \"%s\"}", job->plan_id, users->hash[i])
-						   : psprintf("{\"plan_id\": " INT64_FORMAT ", \"linked\": true}", job->plan_id));
+						   users->hash[i] ? psprintf("{\"plan_id\": " INT64_FORMAT ", \"hash\": \"%s\"}", job->plan.plan_id, users->hash[i])
+						   : psprintf("{\"plan_id\": " INT64_FORMAT ", \"linked\": true}", job->plan.plan_id));
 		else if (o == ASY_UPDATED)
 			asy_events_add(events, asy_user_id(users, i), "profile_updated",
-						   psprintf("{\"plan_id\": " INT64_FORMAT "}", job->plan_id));
+						   psprintf("{\"plan_id\": " INT64_FORMAT "}", job->plan.plan_id));
 		if (made || (o == ASY_UPDATED && job->kind != ASY_JOB_BACKFILL))
 		{
 			job->processed++;
@@ -261,6 +270,26 @@ write_kept_equal(AsyBinding *b, AsyUsers *users, const int *pick, int n)
 	asy_profile_write(b, now, again, nagain, how);
 }
 
+/* The same, and what it changed becomes the plan's items: what undo goes by. */
+static void
+write_and_list(AsyBinding *b, AsyJob *job, AsyUsers *users, const int *pick, int n)
+{
+	AsyItems   *items = asy_plan_rows_items();
+	Datum	   *ids = palloc(sizeof(Datum) * Max(n, 1));
+	AsyValues  *before;
+	AsyValues  *after;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = asy_user_id(users, pick[i]);
+	before = asy_plan_profile_read(b, ids, n, true, true);
+	write_kept_equal(b, users, pick, n);
+	after = asy_plan_profile_read(b, ids, n, true, true);
+	for (int i = 0; i < n; i++)
+		if (users->outcome[pick[i]] == ASY_UPDATED)
+			asy_plan_rows_add(items, ASY_ACTION_UPDATE, "differs", ids[i], before->value[i], after->value[i], "done", NULL);
+	asy_plan_rows_append(&job->plan, items);
+}
+
 AsyUsers *
 asy_job_batch(AsyBinding *b, AsyJob *job, int64 from, int n)
 {
@@ -283,7 +312,10 @@ asy_job_batch(AsyBinding *b, AsyJob *job, int64 from, int n)
 				pick[existing++] = pick[i];
 		npick = existing;
 	}
-	write_kept_equal(b, users, pick, npick);
+	if (job->kind == ASY_JOB_RESYNC)
+		write_and_list(b, job, users, pick, npick);
+	else
+		write_kept_equal(b, users, pick, npick);
 
 	note_done(b, job, users);
 	for (int i = 0; i < users->n; i++)
@@ -297,15 +329,54 @@ void
 asy_job_note_failures(AsyBinding *b, AsyJob *job, AsyUsers *users)
 {
 	AsyEvents  *events = asy_events_new();
+	AsyItems   *items = asy_plan_rows_items();
 
 	for (int i = 0; i < users->n; i++)
 		if (users->outcome[i] == ASY_FAILED)
 		{
 			asy_events_add(events, asy_user_id(users, i), "profile_bootstrap_error", asy_failure_json(users->failure[i]));
+			asy_plan_rows_add(items, action_of(job), NULL, asy_user_id(users, i), (Datum) 0, (Datum) 0, "failed", users->failure[i]);
 			job->quarantined++;
 		}
+	if (job->plan.plan_id)
+		asy_plan_rows_append(&job->plan, items);
 	asy_quarantine_put(b, users);
 	asy_events_write(b, events);
+}
+
+/* Long work in a transaction of the caller's cannot show itself to others; its own terminal sees it. */
+#define NOTICE_EVERY_MS 5000
+
+int64
+asy_job_run(AsyBinding *b, AsyJob *job, int batch)
+{
+	TimestampTz last_notice = GetCurrentTimestamp();
+	int64		remaining;
+
+	asy_job_list(b, job);
+	if (job->plan.plan_id == 0)
+		asy_job_begin(b, job);
+	for (int64 from = 0; from < job->n; from += batch)
+	{
+		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "authsync batch", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(context);
+		AsyUsers   *failed = asy_job_batch(b, job, from, (int) Min(batch, job->n - from));
+
+		if (failed)
+			asy_job_note_failures(b, job, failed);
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+		SPI_freetuptable(SPI_tuptable);
+		CHECK_FOR_INTERRUPTS();
+		if (TimestampDifferenceExceeds(last_notice, GetCurrentTimestamp(), NOTICE_EVERY_MS))
+		{
+			last_notice = GetCurrentTimestamp();
+			ereport(NOTICE, (errmsg("%s: " INT64_FORMAT " of " INT64_FORMAT " users", job_name[job->kind], Min(from + batch, job->n), job->n)));
+		}
+	}
+	remaining = asy_job_count(b, job->kind);
+	asy_job_end(job, remaining);
+	return remaining;
 }
 
 void

@@ -7,6 +7,7 @@
 #ifndef AUTHSYNC_BACKFILL_H
 #define AUTHSYNC_BACKFILL_H
 
+#include "sync/plan_rows.h"
 #include "sync/profile.h"
 
 typedef enum AsyJobKind
@@ -19,7 +20,7 @@ typedef enum AsyJobKind
 typedef struct AsyJob
 {
 	AsyJobKind	kind;
-	int64		plan_id;		/* 0: none */
+	AsyPlan		plan;			/* by rule (backfill) or listed as it is done (resync); not stored: none */
 	Datum	   *ids;			/* users to do, ascending */
 	int64		n;
 	int64		processed;
@@ -34,9 +35,16 @@ extern int64 asy_job_count(AsyBinding *b, AsyJobKind kind);
 /* Who they are, into the current context. */
 extern void asy_job_list(AsyBinding *b, AsyJob *job);
 
-/* The row in authsync.plans; begin sets plan_id. */
+/* Stores the plan; and how it ended. */
 extern void asy_job_begin(AsyBinding *b, AsyJob *job);
 extern void asy_job_end(AsyJob *job, int64 remaining);
+
+/*
+ * All of it, in the caller's transaction, so many users a statement; says how
+ * far it is every few seconds. A plan that is stored already is gone on with.
+ * Returns how many remain.
+ */
+extern int64 asy_job_run(AsyBinding *b, AsyJob *job, int batch);
 
 /*
  * Does users ids[from..from+n-1]. What was done is counted; what failed is

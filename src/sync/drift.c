@@ -235,6 +235,28 @@ asy_drift_unhealthy(const AsyBinding *b, AsyDriftSet set, bool kept, bool kept_l
 	return psprintf("WITH earliest AS MATERIALIZED %s SELECT * FROM (%s) AS n", asy_signups_earliest(b, kept_log), x.sql.data);
 }
 
+/* ---- totals ---- */
+
+char *
+asy_drift_sum(const char *what)
+{
+	return psprintf("(SELECT COALESCE(pg_catalog.sum(c.%s), 0)::pg_catalog.int8 FROM authsync.changes AS c)", what);
+}
+
+char *
+asy_drift_total_users(const AsyBinding *b, bool kept)
+{
+	return kept ? asy_drift_sum("users") : psprintf("(SELECT pg_catalog.count(*) FROM %s)", b->users_name);
+}
+
+char *
+asy_drift_total_profiles(const AsyBinding *b, bool kept)
+{
+	if (!OidIsValid(b->profiles))
+		return pstrdup("0::pg_catalog.int8");
+	return kept ? asy_drift_sum("profiles") : psprintf("(SELECT pg_catalog.count(*) FROM %s)", b->profiles_name);
+}
+
 /* ---- the views ---- */
 
 /*

@@ -32,6 +32,13 @@ extern char *asy_drift_unhealthy(const AsyBinding *b, AsyDriftSet set, bool kept
 /* "FROM ..." of the candidates for audit_only by comparing everything: a.user_id. */
 extern char *asy_drift_history(const AsyBinding *b, bool kept_log);
 
+/* Scalars: how many rows there are, by the books or counted. */
+extern char *asy_drift_total_users(const AsyBinding *b, bool kept);
+extern char *asy_drift_total_profiles(const AsyBinding *b, bool kept);
+
+/* Kept only: the sum of a column of the journal. */
+extern char *asy_drift_sum(const char *what);
+
 /* The bodies behind the views: as their caller, refusing where row security hides rows. */
 extern char *asy_drift_signup_view(const AsyBinding *b);
 extern char *asy_drift_mismatch_view(const AsyBinding *b);

@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "ground/rowhash.h"
 #include "sync/prepared.h"
 #include "sync/profile.h"
 #include "sync/watch.h"
@@ -139,7 +140,6 @@ typedef struct Attempt
 	const int  *pick;
 	int			n;
 	AsyWrite	how;
-	AsyFailure *gave_up;		/* the lock wait that spent the budget */
 } Attempt;
 
 static void
@@ -200,6 +200,7 @@ mark_returned(const Attempt *a, KeyedPick *keyed, AsyOutcome outcome, bool with_
 	{
 		KeyedPick	wanted = {.key = asy_db_text(r, 1)};
 		KeyedPick  *found = wanted.key ? bsearch(&wanted, keyed, a->n, sizeof(KeyedPick), by_key) : NULL;
+		bool		isnull;
 
 		if (found == NULL)
 			continue;			/* a trigger of the table gave the row another key */
@@ -207,7 +208,7 @@ mark_returned(const Attempt *a, KeyedPick *keyed, AsyOutcome outcome, bool with_
 		if (outcome == ASY_CREATED)
 			a->users->profile_email[found->user] = asy_db_text(r, 2);
 		if (with_hash)
-			a->users->hash[found->user] = asy_db_text(r, 3);
+			a->users->hash[found->user] = asy_rowhash_of(DatumGetHeapTupleHeader(asy_db_value(r, 3, &isnull)));
 	}
 }
 
@@ -367,12 +368,12 @@ update_existing(const Attempt *a, Datum *params)
 	mark_returned(a, keyed_picks(a), ASY_UPDATED, false);
 }
 
-static void
-set_constraints(List *statements)
+void
+asy_profile_constraints(const AsyBinding *b, bool immediate)
 {
 	ListCell   *lc;
 
-	foreach(lc, statements)
+	foreach(lc, immediate ? b->deferrable : b->deferrable_back)
 		asy_db_exec(lfirst(lc));
 }
 
@@ -405,9 +406,8 @@ leave_out_existing(Attempt *a)
 }
 
 static void
-attempt(void *arg)
+attempt(Attempt *a)
 {
-	Attempt    *a = arg;
 	AsyIdentity saved;
 	Datum		params[ASY_NFIELDS];
 	bool		inserts = a->how.kind == ASY_WRITE_INSERT || a->how.kind == ASY_WRITE_INSERT_HASHED;
@@ -421,7 +421,7 @@ attempt(void *arg)
 		return;
 	parameters(a, params);
 
-	set_constraints(a->b->deferrable);
+	asy_profile_constraints(a->b, true);
 	asy_db_become(&saved, a->b->profiles_owner, true);
 	asy_db_bound_lock_waits(&saved, a->how.lock_budget_ms);
 	PG_TRY();
@@ -438,61 +438,50 @@ attempt(void *arg)
 	}
 	PG_END_TRY();
 	asy_db_restore(&saved);
-	set_constraints(a->b->deferrable_back);
+	asy_profile_constraints(a->b, false);
 }
 
-/* ---- bisecting ---- */
+/* ---- part by part ---- */
 
 static void
-mark_failed(Attempt *a, AsyFailure *failure)
+attempt_part(void *arg, int from, int n)
 {
-	for (int i = 0; i < a->n; i++)
+	Attempt		part = *(Attempt *) arg;
+
+	part.pick += from;
+	part.n = n;
+	attempt(&part);
+}
+
+static void
+mark_failed(void *arg, int from, int n, AsyFailure *failure)
+{
+	Attempt    *a = arg;
+
+	for (int i = from; i < from + n; i++)
 	{
 		a->users->outcome[a->pick[i]] = ASY_FAILED;
 		a->users->failure[a->pick[i]] = failure;
 	}
 }
 
-/* Rows earlier in the order of pick are written before later ones, whatever is halved. */
-static void
-bisect(Attempt *whole, const int *pick, int n)
+/* The budget is the whole statement's: once a lock wait has spent it, nothing more is tried. */
+static bool
+spent_its_budget(void *arg, const AsyFailure *failure)
 {
-	Attempt		a = *whole;
-	AsyFailure *failure;
-
-	a.pick = pick;
-	a.n = n;
-	if (whole->gave_up == NULL)
-	{
-		failure = asy_db_try(attempt, &a);
-		if (failure == NULL)
-			return;
-		a.pick = pick;
-		a.n = n;
-		if (failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && whole->how.lock_budget_ms > 0)
-			whole->gave_up = failure;
-		else if (n > 1)
-		{
-			CHECK_FOR_INTERRUPTS();
-			bisect(whole, pick, n / 2);
-			bisect(whole, pick + n / 2, n - n / 2);
-			return;
-		}
-	}
-	else
-		failure = whole->gave_up;
-	mark_failed(&a, failure);
+	return failure->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && ((Attempt *) arg)->how.lock_budget_ms > 0;
 }
 
 void
 asy_profile_write(AsyBinding *b, AsyUsers *users, const int *pick, int n, AsyWrite how)
 {
+	static const AsyParts parts = {attempt_part, mark_failed, spent_its_budget};
 	Attempt		whole = {.b = b, .users = users, .pick = pick, .n = n, .how = how};
 
 	if (n == 0)
 		return;
 	if (how.catch)
-		bisect(&whole, pick, n);
+		asy_db_bisect(&parts, &whole, n);
 	else
 		attempt(&whole);
 }

@@ -60,6 +60,13 @@ typedef struct AsyWrite
 /* True while our own statement on profiles runs: its guard lets us through. */
 extern bool asy_profile_writing;
 
+/*
+ * Nothing of a restricted write may be left for the end of the transaction:
+ * the deferrable constraints of profiles are made immediate before it, and
+ * afterwards set back to how they were declared. As the extension's owner.
+ */
+extern void asy_profile_constraints(const AsyBinding *b, bool immediate);
+
 /* Called by a trigger of profiles: the row is one that our own statement inserts, and not one that its triggers insert in turn. */
 extern bool asy_profile_is_own_row(void);
 

@@ -75,8 +75,8 @@ asy_failure_json(const AsyFailure *failure)
  * A message to keep. Of bad data (class 22) the server repeats the value in
  * quotes, which is what the person wrote: left out.
  */
-static char *
-message_to_keep(const AsyFailure *failure)
+char *
+asy_failure_message(const AsyFailure *failure)
 {
 	StringInfoData text;
 	bool		quoted = false;
@@ -199,7 +199,7 @@ asy_quarantine_put(AsyBinding *b, const AsyUsers *users)
 			text[0][n] = asy_sqlstate_text(f->sqlerrcode);
 			text[1][n] = f->constraint;
 			text[2][n] = f->column;
-			text[3][n] = message_to_keep(f);
+			text[3][n] = asy_failure_message(f);
 			n++;
 		}
 	if (n == 0)

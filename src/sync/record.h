@@ -26,16 +26,19 @@ extern void asy_events_add(AsyEvents *events, Datum user_id, const char *type, c
 /* {"sqlstate": ..., "constraint": ..., "column": ...} */
 extern char *asy_failure_json(const AsyFailure *failure);
 
+/* The message as it may be kept: without what a person typed. */
+extern char *asy_failure_message(const AsyFailure *failure);
+
 /* Writes them; as the extension's owner, SPI connected. */
 extern void asy_events_write(AsyBinding *b, const AsyEvents *events);
 
-/* Whether a type is one of authsync's own. */
 /*
  * Deletes events older than authsync.event_retention among the first limit by
  * id, which is the order of time; how many. Less than limit: there are no more.
  */
 extern int64 asy_events_trim(const char *face, int limit);
 
+/* Whether a type is one of authsync's own. */
 extern bool asy_event_is_reserved(const char *type);
 
 /* Puts the failed ones in quarantine (or counts one more attempt), and lets those go that have a profile now. */

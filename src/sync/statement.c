@@ -273,11 +273,11 @@ scalars(const AsyBinding *b)
 
 /* What is returned of a profile that was made. */
 static char *
-made(const AsyBinding *b, bool with_hash)
+made(const AsyBinding *b, bool with_row)
 {
 	return psprintf("p.%s::pg_catalog.text, %s%s", qid(b->key),
 					b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text",
-					with_hash ? ", pg_catalog.md5(p::pg_catalog.text)" : "");
+					with_row ? ", p" : "");
 }
 
 /* look: leave out who has a profile, whatever else the new row would run into. */
@@ -309,9 +309,9 @@ insert_from(const AsyBinding *b, const char *from, bool look, const char *return
 }
 
 char *
-asy_sql_insert(const AsyBinding *b, bool with_hash)
+asy_sql_insert(const AsyBinding *b, bool with_row)
 {
-	return insert_from(b, arrays(b, false), true, made(b, with_hash));
+	return insert_from(b, arrays(b, false), true, made(b, with_row));
 }
 
 /*

@@ -42,7 +42,7 @@ extern char *asy_sql_user_is_gone(const AsyBinding *b, const char *user_id, cons
 extern char *asy_sql_source(const AsyBinding *b, const char *from);
 
 /* Writing statements: $1.. are the arrays of the fields in use, in order. */
-extern char *asy_sql_insert(const AsyBinding *b, bool with_hash);
+extern char *asy_sql_insert(const AsyBinding *b, bool with_row);
 extern char *asy_sql_insert_one(const AsyBinding *b);	/* $1.. are the fields themselves */
 extern char *asy_sql_insert_away(const AsyBinding *b);	/* into foreign profiles, of users who have none; returns nothing */
 extern char *asy_sql_made_away(const AsyBinding *b);	/* their profiles, as insert would have returned them */

@@ -177,7 +177,7 @@ twin('SELECT backfill_all_missing_profiles(dry_run => false)');
 is(hosted($written), twin($written), '… writes what a local one writes');
 is(ours(q{SELECT counts ->> 'done' || ' ' || (counts ->> 'failed') || ' ' || state FROM authsync.plans ORDER BY plan_id DESC LIMIT 1}), '5 1 partly_applied', '… all but one');
 is(ours('SELECT user_id, sqlstate, message FROM authsync.quarantine'), uid(5) . '|23514|new row for relation "profiles" violates check constraint "not_five"', 'the one is in quarantine, with the reason given there');
-is(ours(q{SELECT count(*) FROM user_events AS e JOIN profiles AS p ON p.id = e.user_id WHERE e.event_type = 'profile_backfilled' AND e.details ->> 'hash' = md5(p::text)}), 5, 'events hold the hash of each row');
+is(ours(q{SELECT count(*) FROM user_events AS e JOIN profiles AS p ON p.id = e.user_id WHERE e.event_type = 'profile_backfilled' AND e.details ->> 'hash' = authsync.row_hash(p)}), 5, 'events hold the hash of each row');
 looks_equal('after the backfill');
 
 is(ours(q{UPDATE authsync.quarantine_rows SET next_retry = now(); SELECT count(*) FROM authsync.quarantine}), 1, 'a retry is due');
@@ -214,6 +214,27 @@ is(ours(q{SELECT resync_profiles() ->> 'total_missing'}), 3, 'resync, dry: three
 is(ours(q{SELECT resync_profiles(dry_run => false) ->> 'successful'}), 3, 'resync: mended');
 is(hosted(q{SELECT count(*) FROM profiles WHERE email IN ('user6@example.test', 'user7@example.test', 'user9@example.test')}), 3, '… there');
 is(ours(q{SELECT count(*) FROM auth_profile_mismatch WHERE status = 'email_mismatch'}), 0, '… and seen from here');
+
+# ---- plans
+
+hosted(q{GRANT DELETE ON profiles TO app_remote; UPDATE profiles SET email = 'before@example.test' WHERE id = '} . uid(6) . q{'; UPDATE profiles SET email = 'past@example.test' WHERE id = '} . uid(7) . q{'});
+my $plan = ours(q{SELECT resync_profiles(dry_run => false) ->> 'plan_id'});
+is(ours("SELECT string_agg(concat_ws(' ', action, user_id, changes #>> '{email,0}', changes #>> '{email,1}'), ', ' ORDER BY item) FROM authsync.plan_items WHERE plan_id = $plan"),
+	'update ' . uid(6) . ' before@example.test user6@example.test, update ' . uid(7) . ' past@example.test user7@example.test', 'a resync leaves old and new values');
+$plan = ours("SELECT authsync.undo($plan) ->> 'plan_id'");
+hosted(q{UPDATE profiles SET email = 'else@example.test' WHERE id = '} . uid(7) . q{'});
+@sent = remote_sql("SELECT authsync.apply($plan)");
+is(scalar(grep { !/WHERE|INSERT|count/ } @sent), 0, 'its undo, applied: fetches no table as a whole');
+is(ours("SELECT string_agg(state, ' ' ORDER BY item) FROM authsync.plan_items WHERE plan_id = $plan"), 'done stale', '… but for what has changed there since');
+is(hosted(q{SELECT string_agg(email, ' ' ORDER BY id) FROM profiles WHERE id IN ('} . uid(6) . q{', '} . uid(7) . q{')}), 'before@example.test else@example.test', '… there');
+is(ours(q{SELECT resync_profiles(dry_run => false) ->> 'successful'}), 2, '… and both mended');
+add_users($node, 'hosted', 2041, 2043);
+$plan = ours(q{SELECT backfill_all_missing_profiles(dry_run => false) ->> 'plan_id'});
+hosted(q{UPDATE profiles SET display_name = 'own' WHERE id = '} . uid(2042) . q{'});
+@sent = remote_sql("SELECT authsync.undo($plan, false)");
+is(scalar(grep { !/WHERE|INSERT|count/ } @sent), 0, 'undo of a backfill: fetches no table as a whole');
+is(hosted(q{SELECT string_agg(right(id::text, 4), ' ' ORDER BY id) FROM profiles WHERE id BETWEEN '} . uid(2041) . q{' AND '} . uid(2043) . q{'}), '2042', '… what was changed there stays');
+is(ours(q{SELECT backfill_all_missing_profiles(dry_run => false) ->> 'successful'}), 2, '… the others come again');
 
 # ---- other keys: found without an index, said by hand, text, and linking
 
