@@ -353,9 +353,18 @@ is(twin($ours_on), $triggers, 'profiles here again: the triggers are back');
 add_users($node, 'twin', 3002, 3002);
 is(twin(q{SELECT email FROM profiles WHERE id = '} . uid(3002) . q{'}), 'user3002@example.test', '… and make profiles');
 
-# ---- dump, restore, drop
+# ---- the five lines of the README
 
 ours(q{SELECT authsync.setup(profiles => 'profiles')});
+my ($lines) = slurp_file("$tree/README.md") =~ /^((?: {4}.*\n)* {4}CREATE EXTENSION postgres_fdw;.*\n(?: {4}.*\n)*)/m;
+$lines =~ s/host '[^']*', dbname '[^']*', sslmode '[^']*'/$where, dbname 'hosted'/;
+$lines =~ s/authsync_remote/app_remote/;
+new_database($node, 'readme');
+is($node->safe_psql('readme', "SET client_min_messages = error; $lines"), ours('SELECT * FROM diagnose_auth_profile_consistency()') =~ s/^(Total Signup Audit Entries|Audit Only \(Deleted\))\|\d+$/$1|0/gmr,
+	'the five lines of the README work');
+
+# ---- dump, restore, drop
+
 dump_to($node, 'ours', '-f', "${PostgreSQL::Test::Utils::tmp_check}/ours.sql");
 new_database($node, 'copy');
 restore_sql($node, 'copy', "${PostgreSQL::Test::Utils::tmp_check}/ours.sql");
