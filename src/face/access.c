@@ -17,6 +17,7 @@
 
 #include "ground/db.h"
 #include "sync/binding.h"
+#include "sync/foreign.h"
 
 PG_FUNCTION_INFO_V1(authsync_grant_access);
 PG_FUNCTION_INFO_V1(authsync_revoke_access);
@@ -144,6 +145,11 @@ needs(Missing *m, Oid relid, const char *const columns[])
 					 quote_literal_cstr(schema), quote_literal_cstr(schema), role, role, get_rel_namespace(relid),
 					 quote_literal_cstr(table), quote_literal_cstr(table), role, list.data, role, relid,
 					 quote_literal_cstr(table), role, quote_literal_cstr(table), role, relid);
+
+	/* Whoever reads a foreign table goes there by his own mapping. */
+	if (OidIsValid(asy_foreign_server(relid)) && !asy_foreign_has_mapping(asy_foreign_server(relid), get_role_oid(m->role, false)))
+		appendStringInfo(&m->query, " UNION ALL SELECT %s, %s", quote_literal_cstr(psprintf("server %s", asy_foreign_server_name(relid))),
+						 quote_literal_cstr(asy_foreign_mapping_line(asy_foreign_server(relid), get_role_oid(m->role, false))));
 }
 
 /*

@@ -80,6 +80,8 @@ count_healthy(const AsyBinding *b)
 {
 	if (!asy_sql_has_profiles(b))
 		return "0::pg_catalog.int8";
+	if (b->are_together)		/* a count that their server can do by itself */
+		return psprintf("(SELECT pg_catalog.count(*) FROM %s WHERE %s) - " COUNT_DRIFT("email_mismatch"), asy_sql_joined(b), b->owes_expr);
 	return psprintf("(SELECT pg_catalog.count(*) FROM %s WHERE %s AND NOT (%s))", asy_sql_joined(b), b->owes_expr, asy_sql_email_differs(b));
 }
 
@@ -218,10 +220,10 @@ authsync_recent_issues(PG_FUNCTION_ARGS)
 	Oid			types[] = {TIMESTAMPTZOID};
 	Datum		values[1] = {moment_before_now(fcinfo, 0, "since")};
 	StringInfoData q;
-	bool		kept_log;
+	char	   *entries;
 
 	SPI_connect();
-	kept_log = asy_trust_is_used(b, ASY_PART_SIGNUPS);
+	entries = asy_signups_entries(b, asy_trust_is_used(b, ASY_PART_SIGNUPS));
 	initStringInfo(&q);
 	appendStringInfo(&q, "SELECT i.* FROM ("
 					 "SELECT d.user_id, d.auth_email AS email, d.user_created_at AS signed_up_at,"
@@ -233,11 +235,11 @@ authsync_recent_issues(PG_FUNCTION_ARGS)
 	if (OidIsValid(b->audit))
 		appendStringInfo(&q, " UNION ALL SELECT s.user_id, pg_catalog.min(s.email), pg_catalog.min(s.created_at), 'no_user', NULL"
 						 " FROM (%1$s) AS s WHERE s.created_at >= $1 AND s.user_id IS NOT NULL AND s.action <> 'user_deleted'"
-						 " AND NOT EXISTS (SELECT FROM %2$s AS u WHERE u.%3$s = s.user_id)"
-						 " AND NOT EXISTS (SELECT FROM (%4$s) AS d WHERE d.user_id = s.user_id AND d.action = 'user_deleted' AND d.created_at >= s.created_at)"
+						 " AND %2$s"
+						 " AND NOT EXISTS (SELECT FROM (%1$s) AS d WHERE d.user_id = s.user_id AND d.action = 'user_deleted' AND d.created_at >= s.created_at"
+						 "   AND d.created_at >= $1)"
 						 " GROUP BY s.user_id",
-						 asy_signups_entries(b, kept_log), b->users_name, quote_identifier(b->users_key_name),
-						 asy_signups_entries(b, kept_log));
+						 entries, asy_sql_user_is_gone(b, "s.user_id", psprintf("SELECT e.user_id FROM (%s) AS e WHERE e.created_at >= $1", entries)));
 	appendStringInfoString(&q, ") AS i ORDER BY i.signed_up_at DESC NULLS LAST, i.user_id");
 	return rows_of(fcinfo, q.data, 1, types, values);
 }

@@ -113,6 +113,12 @@ authsync_probe(PG_FUNCTION_ARGS)
 	bool		ok;
 
 	PreventCommandIfReadOnly("authsync.probe()");
+	if (probe.b->users_are_foreign)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a sign-up into the foreign table %s cannot be tried", probe.b->users_name),
+				 errdetail("Users sign up over there, where authsync has no trigger that could fail."),
+				 errhint("SELECT * FROM authsync.lint();")));
 	SPI_connect();
 	PG_TRY();
 	{

@@ -24,6 +24,7 @@
 #include "sync/bindable.h"
 #include "sync/columns.h"
 #include "sync/default_profiles.h"
+#include "sync/foreign.h"
 
 PG_FUNCTION_INFO_V1(authsync_setup);
 PG_FUNCTION_INFO_V1(authsync_attach);
@@ -136,7 +137,9 @@ describe_columns(const AsyBinding *b)
 		Described  *d = palloc(sizeof(Described));
 
 		d->name = pstrdup(b->key);
-		d->text = pstrdup(b->key_is_arbiter ? "key: the user's id" : "key: the user's id; no unique index on it alone");
+		d->text = pstrdup(b->key_is_arbiter ? "key: the user's id" :
+						  b->profiles_are_foreign ? "key: the user's id; whether it is unique there cannot be seen from here" :
+						  "key: the user's id; no unique index on it alone");
 		result = lappend(result, d);
 	}
 	foreach(lc, b->columns)
@@ -249,6 +252,30 @@ detach_former(Oid before, Oid now, AsySteps *steps)
 				 errhint("They do nothing for a table that is not bound; DROP TRIGGER when it is free.")));
 }
 
+/* What a table is, where that changes what to expect of it. */
+static const char *
+table_detail(Oid relid, const char *consequence)
+{
+	return OidIsValid(asy_foreign_server(relid)) ? psprintf("foreign table on server %s%s", asy_foreign_server_name(relid), consequence) : "";
+}
+
+static const char *
+mode_detail(const Wanted *w)
+{
+	if (OidIsValid(asy_foreign_server(w->users)) || OidIsValid(asy_foreign_server(w->profiles)))
+		return "without effect while a table is foreign: no triggers, profiles are made by the backfill, every answer compares in full";
+	return strcmp(w->mode, "safe") == 0 ? "a profile that fails goes to quarantine" :
+		strcmp(w->mode, "strict") == 0 ? "a profile that fails fails the sign-up" : "no triggers";
+}
+
+/* Also where it was bound before: a foreign table may have lost its user mapping, or found another owner. */
+static void
+check_kept(Oid relid, const char *what, Oid extension_owner)
+{
+	if (OidIsValid(asy_foreign_server(relid)))
+		asy_bindable_check_kind(relid, what, extension_owner);
+}
+
 /* Checks, stores and attaches; the caller is on SPI and not yet the owner. */
 static void
 bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
@@ -274,9 +301,11 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 			w->profiles = asy_default_profiles_create(w->users, ext->owner, steps);
 	}
 	asy_db_become(&saved, ext->owner, false);
+	check_kept(w->users, "users", ext->owner);
+	check_kept(w->profiles, "profiles", ext->owner);
 	if (OidIsValid(w->profiles))
 	{
-		asy_bindable_check_columns(w->profiles, mappings);
+		asy_bindable_check_columns(w->users, w->profiles, mappings);
 		if (made || w->key == NULL || w->profiles != before->profiles || strcmp(w->columns, before->columns) != 0 ||
 			get_attnum(w->profiles, w->key) == InvalidAttrNumber)
 			w->key = asy_columns_find_key(w->profiles, w->users, mappings);
@@ -288,19 +317,21 @@ bind(const AsyExtension *ext, Wanted *w, const Wanted *before, AsySteps *steps)
 					 errhint("SELECT * FROM authsync.setup(columns => '{\"user_id\": {\"from\": \"user_id\", \"key\": true}}');")));
 	}
 	w->audit = get_relname_relid("audit_log_entries", get_rel_namespace(w->users));
+	if (OidIsValid(asy_foreign_server(w->audit)) && !asy_foreign_is_fit(w->audit))
+		w->audit = InvalidOid;
 
 	detach_former(before->is_new ? InvalidOid : before->users, w->users, steps);
 	detach_former(before->is_new ? InvalidOid : before->profiles, w->profiles, steps);
 	detach_former(before->is_new ? InvalidOid : before->audit, w->audit, steps);
 
-	asy_step(steps, "users", asy_db_relation_name(w->users), verb(before, before->users == w->users), "");
+	asy_step(steps, "users", asy_db_relation_name(w->users), verb(before, before->users == w->users),
+			 table_detail(w->users, ": it gets no triggers"));
 	if (OidIsValid(w->profiles) && !made)
-		asy_step(steps, "profiles", asy_db_relation_name(w->profiles), verb(before, before->profiles == w->profiles), "");
+		asy_step(steps, "profiles", asy_db_relation_name(w->profiles), verb(before, before->profiles == w->profiles),
+				 table_detail(w->profiles, ": it gets no triggers"));
 	asy_step(steps, "audit log", OidIsValid(w->audit) ? asy_db_relation_name(w->audit) : "none", verb(before, true),
-			 OidIsValid(w->audit) ? "" : "sign-ups cannot be looked up");
-	asy_step(steps, "mode", w->mode, verb(before, strcmp(before->mode, w->mode) == 0),
-			 strcmp(w->mode, "safe") == 0 ? "a profile that fails goes to quarantine" :
-			 strcmp(w->mode, "strict") == 0 ? "a profile that fails fails the sign-up" : "no triggers");
+			 OidIsValid(w->audit) ? table_detail(w->audit, ": read in full by every look at sign-ups") : "sign-ups cannot be looked up");
+	asy_step(steps, "mode", w->mode, verb(before, strcmp(before->mode, w->mode) == 0), mode_detail(w));
 
 	if (!steps->dry_run)
 		store_and_attach(&storing);
@@ -405,9 +436,9 @@ authsync_setup(PG_FUNCTION_ARGS)
 	 * another table is to get; what is kept was checked when it was named.
 	 */
 	if (!PG_ARGISNULL(0) || w.users != before.users || w.profiles != before.profiles)
-		asy_bindable_check_users(w.users, caller);
+		asy_bindable_check_users(w.users, caller, ext.owner);
 	if (OidIsValid(w.profiles) && (!PG_ARGISNULL(1) || w.profiles != before.profiles))
-		asy_bindable_check_profiles(w.profiles, caller);
+		asy_bindable_check_profiles(w.profiles, caller, ext.owner);
 
 	bind(&ext, &w, &before, &steps);
 	return_steps(fcinfo, &steps);
@@ -428,8 +459,8 @@ attach(void *arg)
 {
 	Attach	   *a = arg;
 
-	asy_bindable_check_kind(a->w.users, "users");
-	asy_bindable_check_kind(a->w.profiles, "profiles");
+	asy_bindable_check_kind(a->w.users, "users", a->ext.owner);
+	asy_bindable_check_kind(a->w.profiles, "profiles", a->ext.owner);
 	bind(&a->ext, &a->w, &a->before, &a->steps);
 }
 

@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "ground/db.h"
 #include "ground/rowhash.h"
+#include "sync/foreign.h"
 
 PG_FUNCTION_INFO_V1(authsync_to_uuid);
 PG_FUNCTION_INFO_V1(authsync_to_user_id);
@@ -222,7 +223,7 @@ authsync_guard_rows(PG_FUNCTION_ARGS)
 		Oid			relid = DatumGetObjectId(tables[i]);
 		char		kind = get_rel_relkind(relid);
 
-		if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && !(kind == RELKIND_FOREIGN_TABLE && asy_foreign_is_fit(relid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("%s is no table any more", asy_db_relation_name(relid)),

@@ -131,8 +131,8 @@ asy_job_list(AsyBinding *b, AsyJob *job)
 	}
 
 	/* A backfill tries again whoever is in quarantine, too; who is gone has no business there. */
-	asy_db_exec(psprintf("DELETE FROM authsync.quarantine_rows AS q WHERE NOT EXISTS (SELECT FROM %s AS u WHERE u.%s = q.user_id)",
-						 b->users_name, quote_identifier(b->users_key_name)));
+	asy_db_exec(psprintf("DELETE FROM authsync.quarantine_rows AS q WHERE %s",
+						 asy_sql_user_is_gone(b, "q.user_id", "SELECT w.user_id FROM authsync.quarantine_rows AS w")));
 	list_ids(job, psprintf("SELECT %s %s%s ORDER BY 1", id, from,
 						   job->kind == ASY_JOB_BACKFILL ? " UNION SELECT q.user_id FROM authsync.quarantine_rows AS q" : ""));
 }

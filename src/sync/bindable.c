@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "sync/bindable.h"
 #include "sync/columns.h"
+#include "sync/foreign.h"
 
 static bool
 is_extension_member(Oid relid)
@@ -29,12 +30,11 @@ is_extension_member(Oid relid)
 }
 
 void
-asy_bindable_check_kind(Oid relid, const char *what)
+asy_bindable_check_kind(Oid relid, const char *what, Oid extension_owner)
 {
 	char		kind = get_rel_relkind(relid);
 	char	   *name = asy_db_relation_name(relid);
 	const char *why = NULL;
-	int			code = ERRCODE_WRONG_OBJECT_TYPE;
 
 	if (IsCatalogRelationOid(relid) || strncmp(name, "information_schema.", 19) == 0)
 		why = "It belongs to PostgreSQL itself.";
@@ -42,32 +42,34 @@ asy_bindable_check_kind(Oid relid, const char *what)
 		why = "A temporary table is gone when its session ends.";
 	else if (is_extension_member(relid))
 		why = "It is part of an extension.";
-	else if (kind == RELKIND_FOREIGN_TABLE)
-	{
-		why = "Foreign tables cannot be bound yet.";
-		code = ERRCODE_FEATURE_NOT_SUPPORTED;
-	}
-	else if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+	else if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_FOREIGN_TABLE)
 		why = "It is not a table.";
 	if (why)
 		ereport(ERROR,
-				(errcode(code),
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("%s cannot be the %s", name, what),
 				 errdetail("%s", why),
-				 errhint("Name an ordinary or partitioned table.")));
+				 errhint("Name an ordinary or partitioned table, or a foreign table of postgres_fdw.")));
+	if (kind == RELKIND_FOREIGN_TABLE)
+	{
+		asy_foreign_check_fit(relid, what, extension_owner);
+		asy_foreign_require_mapping(relid, extension_owner);
+	}
 }
 
 void
-asy_bindable_check_users(Oid relid, Oid caller)
+asy_bindable_check_users(Oid relid, Oid caller, Oid extension_owner)
 {
-	asy_bindable_check_kind(relid, "users");
+	bool		foreign = get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE;	/* gets no trigger */
+
+	asy_bindable_check_kind(relid, "users", extension_owner);
 	if (pg_class_aclcheck(relid, caller, ACL_SELECT) != ACLCHECK_OK ||
-		pg_class_aclcheck(relid, caller, ACL_TRIGGER) != ACLCHECK_OK)
+		(!foreign && pg_class_aclcheck(relid, caller, ACL_TRIGGER) != ACLCHECK_OK))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to make %s the users", asy_db_relation_name(relid)),
-				 errdetail("That needs SELECT and TRIGGER on the table."),
-				 errhint("GRANT SELECT, TRIGGER ON %s TO %s;", asy_db_relation_name(relid),
+				 errdetail("That needs %s on the table.", foreign ? "SELECT" : "SELECT and TRIGGER"),
+				 errhint("GRANT %s ON %s TO %s;", foreign ? "SELECT" : "SELECT, TRIGGER", asy_db_relation_name(relid),
 						 quote_identifier(GetUserNameFromId(caller, false)))));
 	if (get_attnum(relid, "id") == InvalidAttrNumber && get_attnum(relid, "user_id") == InvalidAttrNumber)
 		ereport(ERROR,
@@ -85,9 +87,9 @@ asy_bindable_check_users(Oid relid, Oid caller)
 }
 
 void
-asy_bindable_check_profiles(Oid relid, Oid caller)
+asy_bindable_check_profiles(Oid relid, Oid caller, Oid extension_owner)
 {
-	asy_bindable_check_kind(relid, "profiles");
+	asy_bindable_check_kind(relid, "profiles", extension_owner);
 	if (!asy_class_ownercheck(relid, caller))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -138,8 +140,9 @@ check_fallback(Oid profiles, AttrNumber att, const AsyMapping *m)
 }
 
 void
-asy_bindable_check_columns(Oid profiles, List *mappings)
+asy_bindable_check_columns(Oid users, Oid profiles, List *mappings)
 {
+	bool		foreign = get_rel_relkind(users) == RELKIND_FOREIGN_TABLE || get_rel_relkind(profiles) == RELKIND_FOREIGN_TABLE;
 	ListCell   *lc;
 	int			keys = 0;
 
@@ -154,6 +157,12 @@ asy_bindable_check_columns(Oid profiles, List *mappings)
 					 errmsg("column \"%s\" of %s does not exist", m->column, asy_db_relation_name(profiles)),
 					 errdetail("The mapping names it."),
 					 errhint("\\d %s", asy_db_relation_name(profiles))));
+		if (m->guard && foreign)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of %s cannot be guarded", m->column, asy_db_relation_name(profiles)),
+					 errdetail("A guard is a trigger, and there are none while users or profiles are a foreign table."),
+					 errhint("Leave \"guard\" out, and REVOKE UPDATE on that column where the table is.")));
 		if (m->fallback)
 			check_fallback(profiles, att, m);
 		if (m->key && ++keys > 1)

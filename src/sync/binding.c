@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "sync/binding.h"
 #include "sync/columns.h"
+#include "sync/foreign.h"
 #include "sync/trust.h"
 #include "sync/watch.h"
 
@@ -76,7 +77,8 @@ watch_catalogs(void)
 
 /*
  * The table of that name. Anything else that goes by it now counts as missing:
- * we read as the extension's owner, and reading a view runs its owner's code.
+ * we read as the extension's owner, and reading a view runs its owner's code;
+ * so may a foreign table that is not fit.
  */
 static Oid
 find_table(const char *schema, const char *name)
@@ -85,6 +87,8 @@ find_table(const char *schema, const char *name)
 	Oid			relid = OidIsValid(nsp) && name ? get_relname_relid(name, nsp) : InvalidOid;
 	char		kind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
 
+	if (kind == RELKIND_FOREIGN_TABLE)
+		return asy_foreign_is_fit(relid) ? relid : InvalidOid;
 	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ? relid : InvalidOid;
 }
 
@@ -178,6 +182,7 @@ build(const AsyExtension *ext, MemoryContext context)
 	if (OidIsValid(b->users))
 	{
 		b->users_owner = asy_db_relation_owner(b->users);
+		b->users_are_foreign = OidIsValid(asy_foreign_server(b->users));
 		asy_columns_resolve_users(b);
 		b->users_key_is_unique = has_unique_index(b->users, b->users_key);
 	}
@@ -203,17 +208,24 @@ build(const AsyExtension *ext, MemoryContext context)
 		b->profiles = find_table(names[2], names[3]);
 		if (OidIsValid(b->profiles) && OidIsValid(b->users))
 		{
-			b->profiles_owner = asy_db_relation_owner(b->profiles);
+			b->profiles_are_foreign = OidIsValid(asy_foreign_server(b->profiles));
+
+			/* By the mapping, and so the connection, that reads: another would not see what is not committed. */
+			b->profiles_owner = b->profiles_are_foreign ? ext->owner : asy_db_relation_owner(b->profiles);
 			if (names[4] && get_attnum(b->profiles, names[4]) != InvalidAttrNumber)
 				b->key = names[4];
 			asy_columns_resolve_profiles(b, asy_mapping_parse(b->columns_text));
 			if (b->key)
 			{
 				b->key_is_arbiter = has_unique_index(b->profiles, b->key_attnum);
+				b->are_together = b->users_are_foreign && b->profiles_are_foreign && !b->key_is_text &&
+					asy_foreign_server(b->users) == asy_foreign_server(b->profiles);
 				find_deferrable(b);
 			}
 		}
 	}
+	if (asy_binding_is_foreign(b))
+		b->mode = ASY_OFF;
 	b->keeps_drift = asy_trust_is_possible(b, ASY_PART_DRIFT, NULL);
 	b->keeps_signups = asy_trust_is_possible(b, ASY_PART_SIGNUPS, NULL);
 	return b;
@@ -314,6 +326,9 @@ asy_binding_require(void)
 		asy_error_unbound(psprintf("The bound users table %s does not exist, or is no table any more.", b->users_name));
 	if (b->users_key_name == NULL)
 		asy_error_unbound(psprintf("The bound users table %s has no column id of type uuid.", b->users_name));
+	asy_foreign_require_mapping(b->users, b->ext.owner);
+	asy_foreign_require_mapping(b->profiles, b->ext.owner);
+	asy_foreign_require_mapping(b->audit, b->ext.owner);
 	return b;
 }
 

@@ -81,6 +81,9 @@ typedef struct AsyBinding
 	char	   *columns_text;	/* the mapping as stored, jsonb text */
 
 	Oid			users;			/* InvalidOid: bound, but not there now */
+	bool		users_are_foreign;	/* foreign tables, see foreign.h; where one is, the mode is off */
+	bool		profiles_are_foreign;
+	bool		are_together;	/* both, on one server, and a join can be left to it */
 	char	   *stored_name[6]; /* users, profiles, audit log: schema and table as stored */
 	char	   *users_name;		/* schema.table, quoted */
 	char	   *source_expr[ASY_NFIELDS];	/* over u; NULL: this users table has none */
@@ -160,6 +163,9 @@ extern AsyBinding *asy_binding_require_profiles(void);
 
 /* Forget the cached one; others' caches hear of it at commit. */
 extern void asy_binding_invalidate(void);
+
+/* Whether a table is foreign: there are no triggers then, and no books. */
+#define asy_binding_is_foreign(b) ((b)->users_are_foreign || (b)->profiles_are_foreign)
 
 /* The column of that name, or NULL. */
 extern AsyColumn *asy_binding_column(const AsyBinding *binding, const char *name);

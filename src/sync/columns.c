@@ -144,6 +144,33 @@ add_attribute(const AsyBinding *b, Bitmapset *set, const char *name)
 	return att == InvalidAttrNumber ? set : bms_add_member(set, att);
 }
 
+/*
+ * Conditions of "owes a profile", never NULL. For foreign users they are said
+ * in what postgres_fdw can send: no COALESCE, no IS TRUE, and of jsonb no
+ * operator that takes text, whose collation it cannot vouch for.
+ */
+static char *
+is_not_true(const AsyBinding *b, const char *x)
+{
+	return b->users_are_foreign ? psprintf("(%1$s IS NULL OR NOT %1$s)", x) : psprintf("%s IS NOT TRUE", x);
+}
+
+static char *
+has_text(const AsyBinding *b, const char *x)
+{
+	return b->users_are_foreign
+		? psprintf("(%1$s IS NOT NULL AND pg_catalog.length(%1$s) OPERATOR(pg_catalog.>) 0)", x)
+		: psprintf("COALESCE(pg_catalog.length(%s), 0) OPERATOR(pg_catalog.>) 0", x);
+}
+
+static char *
+is_of_sso(const AsyBinding *b, const char *app_metadata)
+{
+	return b->users_are_foreign
+		? psprintf("(%s OPERATOR(pg_catalog.@?) 'strict $.provider ? (@ starts with \"sso:\")'::pg_catalog.jsonpath)", app_metadata)
+		: psprintf("(%s OPERATOR(pg_catalog.->>) 'provider' OPERATOR(pg_catalog.~~) 'sso:%%')", app_metadata);
+}
+
 void
 asy_columns_resolve_users(AsyBinding *b)
 {
@@ -206,16 +233,16 @@ asy_columns_resolve_users(AsyBinding *b)
 	else
 		b->gone_expr = "false";
 	if ((x = users_column(b, "is_anonymous", BOOLOID)) != NULL)
-		appendStringInfo(&owes, " AND %s IS NOT TRUE", x);
+		appendStringInfo(&owes, " AND %s", is_not_true(b, x));
 	if (b->source_expr[ASY_EMAIL])
 	{
 		char	   *sso = users_column(b, "is_sso_user", BOOLOID);
 
-		appendStringInfo(&owes, " AND (COALESCE(pg_catalog.length(%s), 0) OPERATOR(pg_catalog.>) 0 OR (true", b->source_expr[ASY_EMAIL]);
+		appendStringInfo(&owes, " AND (%s OR (true", has_text(b, b->source_expr[ASY_EMAIL]));
 		if (sso)
-			appendStringInfo(&owes, " AND %s IS NOT TRUE", sso);
+			appendStringInfo(&owes, " AND %s", is_not_true(b, sso));
 		if (am)
-			appendStringInfo(&owes, " AND (%s OPERATOR(pg_catalog.->>) 'provider' OPERATOR(pg_catalog.~~) 'sso:%%') IS NOT TRUE", am);
+			appendStringInfo(&owes, " AND %s", is_not_true(b, is_of_sso(b, am)));
 		appendStringInfoString(&owes, "))");
 	}
 	appendStringInfoChar(&owes, ')');
@@ -258,11 +285,14 @@ asy_columns_find_key(Oid profiles, Oid users, List *mappings)
 		" WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''"
 		"   AND (a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype OR"
 		"        (a.atttypid IN ('pg_catalog.text'::pg_catalog.regtype, 'pg_catalog.varchar'::pg_catalog.regtype) AND k.place IS NOT NULL AND a.attname <> 'id'))"
-		"   AND (k.refers OR (k.place IS NOT NULL AND (k.single OR k.part)))"
+		"   AND (k.refers OR (k.place IS NOT NULL AND (k.single OR k.part OR $3)))"
 		" ORDER BY k.refers AND k.single DESC, k.refers AND k.part DESC, k.single AND NOT k.makes_its_own DESC, k.single DESC, k.part DESC, k.place NULLS LAST, a.attnum"
 		" LIMIT 1";
-	Oid			types[] = {OIDOID, OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(profiles), ObjectIdGetDatum(users)};
+	Oid			types[] = {OIDOID, OIDOID, BOOLOID};
+	Datum		values[] = {
+		ObjectIdGetDatum(profiles), ObjectIdGetDatum(users),
+		BoolGetDatum(get_rel_relkind(profiles) == RELKIND_FOREIGN_TABLE)	/* shows none of the indexes it has over there */
+	};
 	ListCell   *lc;
 
 	foreach(lc, mappings)
@@ -272,7 +302,7 @@ asy_columns_find_key(Oid profiles, Oid users, List *mappings)
 		if (m->key)
 			return pstrdup(m->column);
 	}
-	return text_result(sql, 2, types, values);
+	return text_result(sql, 3, types, values);
 }
 
 /* ---- the profiles side ---- */

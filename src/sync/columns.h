@@ -17,7 +17,8 @@ extern void asy_columns_resolve_profiles(AsyBinding *b, List *mappings);
 
 /*
  * The column of profiles that holds the user's id: said, or found by foreign
- * key, name, type and unique index. NULL if there is none.
+ * key, name, type and unique index (of a foreign table by name and type).
+ * NULL if there is none.
  */
 extern char *asy_columns_find_key(Oid profiles, Oid users, List *mappings);
 

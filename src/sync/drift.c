@@ -86,13 +86,13 @@ drift_branches(Branches *x)
 {
 	const AsyBinding *b = x->b;
 	const char *uid = b->source_expr[ASY_USER_ID];
+	AsyUnmatched lone = asy_sql_users_without_profile(b);
 
-	branch(x, "auth_only", uid, psprintf("%s AS u", b->users_name),
-		   psprintf("%s AND NOT %s", b->owes_expr, asy_sql_has_profile(b)), true, false);
+	branch(x, "auth_only", uid, lone.from, psprintf("%s AND %s", b->owes_expr, lone.condition), true, false);
 	if (!asy_sql_has_profiles(b))
 		return;
-	branch(x, "profile_only", asy_sql_profile_user_id(b), psprintf("%s AS p", b->profiles_name),
-		   psprintf("NOT %s", asy_sql_has_user(b)), false, true);
+	lone = asy_sql_profiles_without_user(b);
+	branch(x, "profile_only", asy_sql_profile_user_id(b), lone.from, lone.condition, false, true);
 	branch(x, "email_mismatch", uid, asy_sql_joined(b),
 		   psprintf("%s AND %s", b->owes_expr, asy_sql_email_differs(b)), true, true);
 }
@@ -102,11 +102,11 @@ healthy_branches(Branches *x)
 {
 	const AsyBinding *b = x->b;
 	const char *uid = b->source_expr[ASY_USER_ID];
+	AsyUnmatched lone = asy_sql_users_without_profile(b);
 
 	if (asy_sql_has_profiles(b))
 		branch(x, "healthy", uid, asy_sql_joined(b), psprintf("NOT (%s AND %s)", b->owes_expr, asy_sql_email_differs(b)), true, true);
-	branch(x, "healthy", uid, psprintf("%s AS u", b->users_name),
-		   psprintf("NOT %s AND NOT %s", b->owes_expr, asy_sql_has_profile(b)), true, false);
+	branch(x, "healthy", uid, lone.from, psprintf("NOT %s AND %s", b->owes_expr, lone.condition), true, false);
 }
 
 /* Over a: neither among the users nor among the profiles. */
@@ -293,7 +293,7 @@ by_the_books(const char *part, const char *kept, const char *full)
 static bool
 may_be_kept(const AsyBinding *b)
 {
-	return asy_sql_has_profiles(b) && get_atttype(b->profiles, b->key_attnum) == UUIDOID &&
+	return !asy_binding_is_foreign(b) && asy_sql_has_profiles(b) && get_atttype(b->profiles, b->key_attnum) == UUIDOID &&
 		(!OidIsValid(b->audit) || get_atttype(b->audit, b->audit_id) == UUIDOID);
 }
 
@@ -304,7 +304,7 @@ asy_drift_signup_view(const AsyBinding *b)
 
 	if (b->audit_name == NULL)
 		return asy_signups_summary(b, false);
-	if (get_atttype(b->audit, b->audit_id) != UUIDOID)
+	if (asy_binding_is_foreign(b) || get_atttype(b->audit, b->audit_id) != UUIDOID)
 		return guarded("signup_guard", asy_signups_summary(b, false), tables);
 	return guarded("signup_guard", by_the_books("signups", asy_signups_summary(b, true), asy_signups_summary(b, false)), tables);
 }

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "sync/foreign.h"
 #include "sync/lint.h"
 
 #define NCOLUMNS 5				/* severity, check_name, object, detail, hint */
@@ -32,6 +33,7 @@ typedef struct Look
 {
 	const AsyLintCheck *check;
 	AsyBinding *b;
+	bool		unreachable;	/* a foreign table of it cannot be read */
 	MemoryContext context;
 	List	   *found;			/* Finding */
 } Look;
@@ -41,7 +43,8 @@ asy_lint_is_table(Oid relid)
 {
 	char		kind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
 
-	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE || kind == RELKIND_FOREIGN_TABLE;
+	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ||
+		(kind == RELKIND_FOREIGN_TABLE && asy_foreign_is_fit(relid));
 }
 
 char *
@@ -61,16 +64,24 @@ add(List **found, const char *severity, const char *name, char *object, char *de
 }
 
 static bool
-makes_sense(const AsyLintCheck *check, const AsyBinding *b)
+makes_sense(const AsyLintCheck *check, const Look *l)
 {
+	const AsyBinding *b = l->b;
+	bool		users = b && !l->unreachable && asy_lint_is_table(b->users) && b->users_key_name;
+	bool		profiles = users && asy_lint_is_table(b->profiles) && b->key;
+
 	switch (check->needs)
 	{
 		case ASY_LINT_NOTHING:
 			return true;
 		case ASY_LINT_USERS:
-			return b && asy_lint_is_table(b->users) && b->users_key_name;
+			return users;
+		case ASY_LINT_LOCAL_USERS:
+			return users && !b->users_are_foreign;
 		case ASY_LINT_PROFILES:
-			return b && asy_lint_is_table(b->users) && b->users_key_name && asy_lint_is_table(b->profiles) && b->key;
+			return profiles;
+		case ASY_LINT_LOCAL_PROFILES:
+			return profiles && !b->profiles_are_foreign;
 	}
 	return false;
 }
@@ -124,7 +135,7 @@ run_checks(Look *l, const AsyLintCheck *checks)
 	{
 		AsyFailure *failure;
 
-		if (!makes_sense(l->check, l->b))
+		if (!makes_sense(l->check, l))
 			continue;
 		failure = asy_db_try(look, l);
 		if (failure)
@@ -164,7 +175,7 @@ asy_lint(FunctionCallInfo fcinfo)
 {
 	static const AsyLintCheck *const all[] = {
 		asy_lint_binding, asy_lint_triggers, asy_lint_columns, asy_lint_tables,
-		asy_lint_rights, asy_lint_users, asy_lint_server, asy_lint_bookkeeping
+		asy_lint_rights, asy_lint_users, asy_lint_server, asy_lint_bookkeeping, asy_lint_foreign
 	};
 	Look		l = {.context = CurrentMemoryContext};
 	AsyFailure *failure = asy_db_try(load_binding, &l);
@@ -172,6 +183,8 @@ asy_lint(FunctionCallInfo fcinfo)
 	if (failure)
 		add(&l.found, "error", "binding", pstrdup("authsync.bindings"), failure->message,
 			pstrdup("UPDATE authsync.bindings SET columns = '{}'; SELECT * FROM authsync.setup();"));
+	run_checks(&l, asy_lint_reach);
+	l.unreachable = l.found != NIL && !failure;
 	for (size_t i = 0; i < lengthof(all); i++)
 		if (!(failure && all[i] == asy_lint_binding))
 			run_checks(&l, all[i]);

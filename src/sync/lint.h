@@ -14,7 +14,9 @@ typedef enum AsyLintNeeds
 {
 	ASY_LINT_NOTHING,			/* not even a binding: it may be NULL */
 	ASY_LINT_USERS,				/* the users, with their key */
+	ASY_LINT_LOCAL_USERS,		/* ... and not foreign */
 	ASY_LINT_PROFILES,			/* both tables, and the key of profiles */
+	ASY_LINT_LOCAL_PROFILES,	/* ... and profiles not foreign */
 } AsyLintNeeds;
 
 /*
@@ -42,6 +44,8 @@ extern const AsyLintCheck asy_lint_rights[];
 extern const AsyLintCheck asy_lint_users[];
 extern const AsyLintCheck asy_lint_server[];
 extern const AsyLintCheck asy_lint_bookkeeping[];
+extern const AsyLintCheck asy_lint_foreign[];
+extern const AsyLintCheck asy_lint_reach[]; /* comes first; where it finds something, no other check of tables makes sense */
 
 /* Whether it is there, and a table: to read a view is to run its owner's code. */
 extern bool asy_lint_is_table(Oid relid);

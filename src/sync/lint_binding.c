@@ -10,6 +10,7 @@
 
 #include "ground/guc.h"
 #include "sync/attach.h"
+#include "sync/foreign.h"
 #include "sync/lint.h"
 #include "sync/statement.h"
 
@@ -65,7 +66,7 @@ enabled_off(AsyBinding *b pg_attribute_unused())
 static char *
 mode_off(AsyBinding *b)
 {
-	return b->mode != ASY_OFF ? NULL
+	return b->mode != ASY_OFF || asy_binding_is_foreign(b) ? NULL
 		: asy_lint_row(b->users_name, "mode off: there are no triggers, and no sign-up gets a profile",
 					   "SELECT * FROM authsync.setup(mode => 'safe');");
 }
@@ -84,7 +85,7 @@ audit_log_missing(AsyBinding *b)
 	return OidIsValid(b->audit) ? NULL
 		: asy_lint_row(b->users_name,
 					   "no table audit_log_entries beside the users: signup_audit_summary is empty, and a sign-up that left no user goes unnoticed",
-					   SETUP);
+					   b->users_are_foreign ? psprintf("%s " SETUP, asy_foreign_import(b->users, "audit_log_entries", NULL)) : SETUP);
 }
 
 static bool
@@ -131,13 +132,14 @@ quarantine(AsyBinding *b)
 static char *
 profiles_owed(AsyBinding *b)
 {
-	return psprintf("SELECT %s, pg_catalog.format('%%s users owe a profile, have none, and do not wait in quarantine:"
-					" they came past the triggers (before set-up, a load of data, replication)', n.n),"
+	return psprintf("SELECT %s, pg_catalog.format('%%s users owe a profile, have none, and do not wait in quarantine: %s', n.n),"
 					" 'CALL %s.backfill_missing_profiles(); -- then CALL authsync.maintain();'"
-					" FROM (SELECT pg_catalog.count(*) AS n FROM %s AS u WHERE %s AND NOT %s"
+					" FROM (SELECT pg_catalog.count(*) AS n %s"
 					"   AND NOT EXISTS (SELECT FROM authsync.quarantine_rows AS q WHERE q.user_id = %s)) AS n WHERE n.n > 0",
-					quote_literal_cstr(b->users_name), b->face, b->users_name, b->owes_expr,
-					asy_sql_has_profile(b), b->source_expr[ASY_USER_ID]);
+					quote_literal_cstr(b->users_name),
+					asy_binding_is_foreign(b) ? "foreign tables have no trigger that makes profiles" :
+					"they came past the triggers (before set-up, a load of data, replication)",
+					b->face, asy_sql_missing(b), b->source_expr[ASY_USER_ID]);
 }
 
 /* The library is of the version that the server has; the objects are of the one that was installed or updated to. */

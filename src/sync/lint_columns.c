@@ -11,6 +11,7 @@
 #include "utils/lsyscache.h"
 
 #include "sync/columns.h"
+#include "sync/foreign.h"
 #include "sync/lint.h"
 #include "sync/statement.h"
 
@@ -136,6 +137,30 @@ static const char column_may_lack[] =
 	" FROM " OF_PROFILES " JOIN " MAPPED " ON m.attnum = a.attnum"
 	" WHERE " IS_COLUMN " AND " NEVER_NULL " AND NOT m.all_have AND NOT m.has_default AND NOT " TRIGGER_MAY_FILL;
 
+/*
+ * Of a foreign table. postgres_fdw sends every column of it, and NULL where
+ * there is no value, so that the default over there never counts.
+ */
+static char *
+unfilled_away(AsyBinding *b)
+{
+	const char *hint;
+
+	if (!b->profiles_are_foreign)
+		return NULL;
+	if (strcmp(asy_foreign_table_name(b->profiles), get_rel_name(b->profiles)) == 0)
+		hint = quote_literal_cstr(psprintf("BEGIN; DROP FOREIGN TABLE %s; %s COMMIT;", b->profiles_name,
+										   asy_foreign_import(b->profiles, get_rel_name(b->profiles), "import_default 'true'")));
+	else
+		hint = "pg_catalog.format('ALTER FOREIGN TABLE %s DROP COLUMN %I;', $2::pg_catalog.regclass, a.attname)";
+	return psprintf("SELECT pg_catalog.format('%%s.%%I', a.attrelid::pg_catalog.regclass, a.attname), 'NOT NULL, and no default is known here: ' || CASE WHEN m.attnum IS NULL THEN 'no profile can be made'"
+					" ELSE pg_catalog.format('users without %%s get no profile', m.source) END, %s,"
+					" CASE WHEN m.attnum IS NULL THEN 'error' ELSE 'warning' END, CASE WHEN m.attnum IS NULL THEN 'column_unfilled' ELSE 'column_may_lack' END"
+					" FROM " OF_PROFILES " LEFT JOIN " MAPPED " ON m.attnum = a.attnum"
+					" WHERE " IS_COLUMN " AND a.attnum <> $6 AND " NEVER_NULL " AND NOT " TRIGGER_MAY_FILL
+					" AND CASE WHEN m.attnum IS NULL THEN NOT " HAS_DEFAULT " ELSE NOT m.all_have AND NOT m.has_default END", hint);
+}
+
 /* ---- the mapping said by hand ---- */
 
 static const char column_gone[] =
@@ -247,6 +272,7 @@ text_of(const AsyBinding *b, const AsyColumn *c)
 static char *
 unique_collision(AsyBinding *b)
 {
+	AsyUnmatched lone = asy_sql_users_without_profile(b);
 	StringInfoData q;
 	ListCell   *lc;
 
@@ -268,16 +294,17 @@ unique_collision(AsyBinding *b)
 						 "       FROM (SELECT (%1$s)::pg_catalog.text AS value FROM (%2$s) AS s) AS v WHERE v.value IS NOT NULL) AS w) AS x"
 						 " LEFT JOIN (SELECT DISTINCT CASE WHEN i.folds THEN pg_catalog.lower(t.value) ELSE t.value END AS value"
 						 "   FROM (SELECT pg_catalog.format('%%s', p.%3$s) AS value FROM %4$s AS p WHERE p.%3$s IS NOT NULL) AS t) AS p ON p.value = x.value WHERE x.sharing > 1 OR p.value IS NOT NULL) AS n WHERE n.n > 0",
-						 text, asy_sql_source(b, psprintf("%s AS u WHERE %s AND NOT %s", b->users_name, b->owes_expr, asy_sql_has_profile(b))),
+						 text, asy_sql_source(b, psprintf("%s WHERE %s AND %s", lone.from, b->owes_expr, lone.condition)),
 						 quote_identifier(c->name), b->profiles_name);
 	}
 	return q.len ? q.data : NULL;
 }
 
 const AsyLintCheck asy_lint_columns[] = {
-	{"column_unfilled", "error", ASY_LINT_PROFILES, column_unfilled, NULL},
+	{"column_unfilled", "error", ASY_LINT_LOCAL_PROFILES, column_unfilled, NULL},
 	{"column_left_to_trigger", "info", ASY_LINT_PROFILES, column_left_to_trigger, NULL},
-	{"column_may_lack", "warning", ASY_LINT_PROFILES, column_may_lack, NULL},
+	{"column_may_lack", "warning", ASY_LINT_LOCAL_PROFILES, column_may_lack, NULL},
+	{"column_unfilled", "error", ASY_LINT_PROFILES, NULL, unfilled_away},	/* its rows: this and column_may_lack */
 	{"column_gone", "warning", ASY_LINT_PROFILES, column_gone, NULL},
 	{"column_generated", "warning", ASY_LINT_PROFILES, column_generated, NULL},
 	{"source_missing", "warning", ASY_LINT_PROFILES, NULL, source_missing},

@@ -61,8 +61,9 @@ static const char extension_owner[] =
 static const char profiles_without_rls[] =
 	"SELECT $2::pg_catalog.regclass::pg_catalog.text, pg_catalog.format('no row security: %s may %s every row', g.name,"
 	"  pg_catalog.string_agg(DISTINCT x.privilege_type, ', ' ORDER BY x.privilege_type)),"
-	" pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', $2::pg_catalog.regclass)"
-	" " GIVEN " AND NOT k.relrowsecurity AND x.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE') GROUP BY g.name";
+	" CASE k.relkind WHEN 'f' THEN pg_catalog.format('REVOKE ALL ON %s FROM %s;', $2::pg_catalog.regclass, g.name)"
+	"  ELSE pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', $2::pg_catalog.regclass) END"
+	" " GIVEN " AND NOT k.relrowsecurity AND x.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE') GROUP BY g.name, k.relkind";
 
 static const char profiles_rls_off[] =
 	"SELECT $2::pg_catalog.regclass::pg_catalog.text, 'no row security: whoever is granted a right has it on every row',"
@@ -129,7 +130,7 @@ const AsyLintCheck asy_lint_rights[] = {
 	{"rls_forced", "error", ASY_LINT_PROFILES, rls_forced, NULL},
 	{"extension_owner", "error", ASY_LINT_USERS, extension_owner, NULL},
 	{"profiles_without_rls", "warning", ASY_LINT_PROFILES, profiles_without_rls, NULL},
-	{"profiles_rls_off", "info", ASY_LINT_PROFILES, profiles_rls_off, NULL},
+	{"profiles_rls_off", "info", ASY_LINT_LOCAL_PROFILES, profiles_rls_off, NULL},
 	{"profiles_readable_by_anon", "warning", ASY_LINT_PROFILES, profiles_readable_by_anon, NULL},
 	{"profiles_granted_to_anon", "info", ASY_LINT_PROFILES, profiles_granted_to_anon, NULL},
 	{"column_updatable", "warning", ASY_LINT_PROFILES, column_updatable, NULL},

@@ -78,7 +78,7 @@ static const char foreign_key_unindexed[] =
 static char *
 foreign_key_missing(AsyBinding *b)
 {
-	if (b->key_is_text)
+	if (b->key_is_text || b->users_are_foreign)
 		return NULL;
 	return psprintf("SELECT %1$s || '.' || %2$s, 'no foreign key to the users: a deleted user leaves his profile behind',"
 					" 'ALTER TABLE ' || %1$s || ' ADD FOREIGN KEY (' || %2$s || ') REFERENCES ' || %3$s || ' (' || %4$s || ') ON DELETE CASCADE NOT VALID;'"
@@ -97,14 +97,14 @@ static const char deferrable_namesake[] =
 	" WHERE c.conrelid = $2 AND c.condeferrable AND o.condeferrable AND o.conparentid = 0 ORDER BY o.oid";
 
 const AsyLintCheck asy_lint_tables[] = {
-	{"key_not_unique", "warning", ASY_LINT_PROFILES, NULL, key_not_unique},
-	{"users_not_unique", "warning", ASY_LINT_USERS, NULL, users_not_unique},
+	{"key_not_unique", "warning", ASY_LINT_LOCAL_PROFILES, NULL, key_not_unique},
+	{"users_not_unique", "warning", ASY_LINT_LOCAL_USERS, NULL, users_not_unique},
 	{"index_invalid", "warning", ASY_LINT_USERS, index_invalid, NULL},
 	{"unlogged", "warning", ASY_LINT_USERS, unlogged, NULL},
 	{"foreign_key_blocks", "warning", ASY_LINT_USERS, foreign_key_blocks, NULL},
 	{"foreign_key_holds", "info", ASY_LINT_PROFILES, foreign_key_holds, NULL},
 	{"foreign_key_unindexed", "info", ASY_LINT_USERS, foreign_key_unindexed, NULL},
-	{"foreign_key_missing", "info", ASY_LINT_PROFILES, NULL, foreign_key_missing},
+	{"foreign_key_missing", "info", ASY_LINT_LOCAL_PROFILES, NULL, foreign_key_missing},
 	{"deferrable_namesake", "warning", ASY_LINT_PROFILES, deferrable_namesake, NULL},
 	{NULL}
 };

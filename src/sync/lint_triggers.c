@@ -141,9 +141,9 @@ const AsyLintCheck asy_lint_triggers[] = {
 	{"trigger_doubled", "warning", ASY_LINT_USERS, trigger_doubled, NULL},
 	{"trigger_elsewhere", "warning", ASY_LINT_USERS, trigger_elsewhere, NULL},
 	{"trigger_renamed", "info", ASY_LINT_USERS, trigger_renamed, NULL},
-	{"foreign_trigger", "warning", ASY_LINT_USERS, foreign_trigger, NULL},
-	{"foreign_trigger_caught", "info", ASY_LINT_USERS, foreign_trigger_caught, NULL},
+	{"foreign_trigger", "warning", ASY_LINT_LOCAL_USERS, foreign_trigger, NULL},
+	{"foreign_trigger_caught", "info", ASY_LINT_LOCAL_USERS, foreign_trigger_caught, NULL},
 	{"profile_trigger", "info", ASY_LINT_PROFILES, profile_trigger, NULL},
-	{"users_replicated", "warning", ASY_LINT_USERS, users_replicated, NULL},
+	{"users_replicated", "warning", ASY_LINT_LOCAL_USERS, users_replicated, NULL},
 	{NULL}
 };

@@ -48,11 +48,13 @@ keys_type(const AsyBinding *b)
 	return b->key_is_text ? TEXTARRAYOID : get_array_type(UUIDOID);
 }
 
-/* Over p and s.key. */
+/* Over p and s.key, of which $1 holds all: foreign profiles are asked for those only. */
 static char *
 key_is_s(const AsyBinding *b)
 {
-	return asy_sql_key_is(b, "p", "s.key", "s.key");
+	char	   *key_is = asy_sql_key_is(b, "p", "s.key", "s.key");
+
+	return b->profiles_are_foreign ? psprintf("%s AND %s", key_is, asy_sql_key_is(b, "p", "ANY ($1)", "ANY ($1)")) : key_is;
 }
 
 /* ---- what a profile holds ---- */
@@ -271,7 +273,8 @@ keep_users_without_profile(Pick *p)
 	values[1] = picked_changes(p);
 	values[2] = asy_db_text_array(p->batch->column, p->batch->ncolumns);
 	asy_db_run(psprintf("SELECT s.position FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS s(id, changes, position)"
-						" JOIN %s AS u ON u.%s = s.id WHERE NOT %s AND NOT EXISTS (SELECT FROM pg_catalog.jsonb_object_keys(s.changes) AS k(field) WHERE k.field <> ALL ($3))",
+						" JOIN %1$s AS u ON u.%2$s = s.id WHERE u.%2$s = ANY ($1) AND NOT %3$s"
+						" AND NOT EXISTS (SELECT FROM pg_catalog.jsonb_object_keys(s.changes) AS k(field) WHERE k.field <> ALL ($3))",
 						b->users_name, quote_identifier(b->users_key_name), asy_sql_has_profile(b)),
 			   false, 3, types, values, NULL);
 	keep_named(p, "the user is gone or has a profile, or profiles have lost a column");

@@ -60,9 +60,10 @@ plan_text(AsyBinding *b, AsyPlanKind kind)
 	{
 		case ASY_PLAN_BY_IDS:
 		case ASY_PLAN_HELD:
+			/* Foreign users are not held: over there that would be FOR SHARE, which waits and makes log-ins wait. */
 			return asy_sql_source(b, psprintf("%s AS u WHERE u.%s = ANY ($1) ORDER BY u.%s%s", b->users_name,
 											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name),
-											  kind == ASY_PLAN_HELD ? " FOR KEY SHARE SKIP LOCKED" : ""));
+											  kind == ASY_PLAN_HELD && !b->users_are_foreign ? " FOR KEY SHARE SKIP LOCKED" : ""));
 		case ASY_PLAN_NEW_ROWS:
 			return asy_sql_source(b, "new_users AS u");
 		case ASY_PLAN_NEW_ROWS_LEFT:
@@ -74,6 +75,10 @@ plan_text(AsyBinding *b, AsyPlanKind kind)
 			return asy_sql_insert(b, true);
 		case ASY_PLAN_INSERT_ONE:
 			return asy_sql_insert_one(b);
+		case ASY_PLAN_INSERT_AWAY:
+			return asy_sql_insert_away(b);
+		case ASY_PLAN_MADE_AWAY:
+			return asy_sql_made_away(b);
 		case ASY_PLAN_UPDATE_ALWAYS:
 			return asy_sql_update(b, ASY_UPDATE_ALWAYS);
 		case ASY_PLAN_UPDATE_ALL:

@@ -233,6 +233,30 @@ discarded(const Attempt *a)
 			 errhint("Look at its BEFORE INSERT triggers.")));
 }
 
+/*
+ * Into foreign profiles, in batches as far as the server's options say: what
+ * is there afterwards of those who had none is what was made.
+ */
+static void
+insert_away(const Attempt *a, KeyedPick *keyed, bool with_hash)
+{
+	Attempt		rest = *a;
+	int		   *pick = palloc(sizeof(int) * a->n);
+	Datum		params[ASY_NFIELDS];
+
+	rest.pick = pick;
+	rest.n = 0;
+	for (int i = 0; i < a->n; i++)
+		if (a->users->outcome[a->pick[i]] == ASY_UNTOUCHED)
+			pick[rest.n++] = a->pick[i];
+	if (rest.n == 0)
+		return;
+	parameters(&rest, params);
+	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_INSERT_AWAY), params);
+	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_MADE_AWAY), params);
+	mark_returned(a, keyed, ASY_CREATED, with_hash);
+}
+
 static void
 insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 {
@@ -241,8 +265,13 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 	int			made = 0;
 
 	link_profiles(a, params, keyed, extension_owner);
-	run_insert(a, with_hash, params);
-	mark_returned(a, keyed, ASY_CREATED, with_hash);
+	if (a->b->profiles_are_foreign)
+		insert_away(a, keyed, with_hash);
+	else
+	{
+		run_insert(a, with_hash, params);
+		mark_returned(a, keyed, ASY_CREATED, with_hash);
+	}
 	asy_watch_made(a->b, a->users, a->pick, a->n);
 
 	for (int i = 0; i < a->n; i++)
@@ -286,7 +315,8 @@ asy_profile_constraints(const AsyBinding *b, bool immediate)
 
 /*
  * Making a constraint immediate fires what the transaction had left for its
- * end, so it is not done for users who have their profile already.
+ * end, so it is not done for users who have their profile already. Nor does
+ * insert_away() leave them out by itself.
  */
 static void
 leave_out_existing(Attempt *a)
@@ -358,7 +388,7 @@ attempt(Attempt *a)
 	}
 	for (int i = 0; i < a->n; i++)
 		a->users->outcome[a->pick[i]] = ASY_UNTOUCHED;
-	if (inserts && a->b->deferrable)
+	if (inserts && (a->b->deferrable || a->b->profiles_are_foreign))
 		leave_out_existing(a);
 	if (a->n == 0)
 		return;

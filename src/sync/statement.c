@@ -35,6 +35,25 @@ email_folded(const char *email, const char *user_id)
 					email, user_id);
 }
 
+/*
+ * The definition of "the e-mails differ", over two of them. Where the server
+ * of foreign tables does the joining it can work out what stands in front:
+ * true of every pair that differs (case folded as that database folds it), and
+ * of few that do not. The rest, in which an id becomes text, postgres_fdw
+ * would not send; it is worked out here.
+ */
+static char *
+emails_differ(const AsyBinding *b, const char *x, const char *y, const char *user_id)
+{
+	char	   *differ = psprintf("(%s) " ASY_NE " (%s)", email_folded(x, user_id), email_folded(y, user_id));
+
+	if (!b->are_together)
+		return differ;
+	return psprintf("((%1$s IS NOT NULL OR %2$s IS NOT NULL) AND (%1$s IS NULL OR %2$s IS NULL OR"
+					" pg_catalog.lower(%1$s::pg_catalog.text COLLATE pg_catalog.\"default\") " ASY_NE
+					" pg_catalog.lower(%2$s::pg_catalog.text COLLATE pg_catalog.\"default\")) AND %3$s)", x, y, differ);
+}
+
 char *
 asy_sql_key_is(const AsyBinding *b, const char *p, const char *user_id, const char *subject)
 {
@@ -65,13 +84,6 @@ asy_sql_profile_user_id(const AsyBinding *b)
 }
 
 char *
-asy_sql_has_user(const AsyBinding *b)
-{
-	return psprintf("EXISTS (SELECT FROM %s AS u WHERE u.%s " ASY_EQ " %s)",
-					b->users_name, qid(b->users_key_name), asy_sql_profile_user_id(b));
-}
-
-char *
 asy_sql_joined(const AsyBinding *b)
 {
 	return psprintf("%s AS u JOIN %s AS p ON %s", b->users_name, b->profiles_name,
@@ -83,15 +95,74 @@ asy_sql_email_differs(const AsyBinding *b)
 {
 	if (b->email == NULL || b->source_expr[ASY_EMAIL] == NULL)
 		return pstrdup("false");
-	return psprintf("(%s) " ASY_NE " (%s)",
-					email_folded(b->source_expr[ASY_EMAIL], b->source_expr[ASY_USER_ID]),
-					email_folded(psprintf("p.%s", qid(b->email)), b->source_expr[ASY_USER_ID]));
+	return emails_differ(b, b->source_expr[ASY_EMAIL], psprintf("p.%s", qid(b->email)), b->source_expr[ASY_USER_ID]);
+}
+
+/*
+ * "u without p". Where one server has both tables it is to find them out, and
+ * postgres_fdw sends it no anti-join. So it is put as an outer join, of which
+ * the rows that found nobody are kept; the second condition, true of none of
+ * those that found somebody, keeps the planner from seeing through it.
+ */
+static AsyUnmatched
+unmatched(const AsyBinding *b, const char *left, const char *right, const char *key_is, const char *left_key, const char *right_key)
+{
+	AsyUnmatched x;
+
+	if (b->are_together)
+	{
+		x.from = psprintf("%s LEFT JOIN %s ON %s", left, right, key_is);
+		x.condition = psprintf("(%2$s IS NULL OR %1$s OPERATOR(pg_catalog.<) %2$s)", left_key, right_key);
+	}
+	else
+	{
+		x.from = pstrdup(left);
+		x.condition = psprintf("NOT EXISTS (SELECT FROM %s WHERE %s)", right, key_is);
+	}
+	return x;
+}
+
+AsyUnmatched
+asy_sql_users_without_profile(const AsyBinding *b)
+{
+	AsyUnmatched nobody = {.from = psprintf("%s AS u", b->users_name), .condition = "NOT false"};
+
+	if (!asy_sql_has_profiles(b))
+		return nobody;
+	return unmatched(b, nobody.from, psprintf("%s AS p", b->profiles_name),
+					 asy_sql_key_is(b, "p", b->source_expr[ASY_USER_ID], b->source_expr[ASY_SUBJECT]),
+					 b->source_expr[ASY_USER_ID], psprintf("p.%s", qid(b->key)));
+}
+
+AsyUnmatched
+asy_sql_profiles_without_user(const AsyBinding *b)
+{
+	return unmatched(b, psprintf("%s AS p", b->profiles_name), psprintf("%s AS u", b->users_name),
+					 psprintf("u.%s " ASY_EQ " %s", qid(b->users_key_name), asy_sql_profile_user_id(b)),
+					 psprintf("p.%s", qid(b->key)), psprintf("u.%s", qid(b->users_key_name)));
 }
 
 char *
 asy_sql_missing(const AsyBinding *b)
 {
-	return psprintf("FROM %s AS u WHERE %s AND NOT %s", b->users_name, b->owes_expr, asy_sql_has_profile(b));
+	AsyUnmatched x = asy_sql_users_without_profile(b);
+
+	return psprintf("FROM %s WHERE %s AND %s", x.from, b->owes_expr, x.condition);
+}
+
+/*
+ * Foreign users are asked for those ids only, and beforehand: a DELETE that
+ * joined them would fetch whole rows, to look at them again if it has to.
+ */
+char *
+asy_sql_user_is_gone(const AsyBinding *b, const char *user_id, const char *all_ids)
+{
+	const char *key = qid(b->users_key_name);
+
+	if (!b->users_are_foreign)
+		return psprintf("NOT EXISTS (SELECT FROM %s AS u WHERE u.%s " ASY_EQ " %s)", b->users_name, key, user_id);
+	return psprintf("%1$s " ASY_EQ " ANY (ARRAY(%2$s EXCEPT SELECT u.%3$s FROM %4$s AS u WHERE u.%3$s " ASY_EQ " ANY (ARRAY(%2$s))))",
+					user_id, all_ids, key, b->users_name);
 }
 
 /* ---- reading users ---- */
@@ -151,10 +222,27 @@ arrays(const AsyBinding *b, bool ordinality)
 					names.data, ordinality ? ", position" : "");
 }
 
+/* Over p: the key is among those of the arrays. */
+static char *
+among(const AsyBinding *b, const char *p)
+{
+	int			n = 1;
+
+	for (int f = 0; b->key_is_text && f < ASY_SUBJECT; f++)
+		n += b->uses[f];
+	return psprintf("%s.%s%s " ASY_EQ " ANY ($%d)", p, qid(b->key), b->key_is_text ? "::pg_catalog.text" : "", n);
+}
+
+/*
+ * Over p, s. Of foreign profiles the server is asked for those of the users at
+ * hand, in one query: what is only joined here it would be asked for entirely.
+ */
 static char *
 s_key_is(const AsyBinding *b, const char *p)
 {
-	return asy_sql_key_is(b, p, "s.user_id", "s.subject");
+	char	   *key_is = asy_sql_key_is(b, p, "s.user_id", "s.subject");
+
+	return b->profiles_are_foreign ? psprintf("%s AND %s", key_is, among(b, p)) : key_is;
 }
 
 /* The value with its default behind it. */
@@ -183,6 +271,15 @@ scalars(const AsyBinding *b)
 	return psprintf("(SELECT %s) AS s", list.data);
 }
 
+/* What is returned of a profile that was made. */
+static char *
+made(const AsyBinding *b, bool with_row)
+{
+	return psprintf("p.%s::pg_catalog.text, %s%s", qid(b->key),
+					b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text",
+					with_row ? ", p" : "");
+}
+
 /* "INSERT INTO profiles AS p (...) SELECT ... FROM from" */
 static char *
 insert_values(const AsyBinding *b, const char *from)
@@ -209,13 +306,12 @@ insert_values(const AsyBinding *b, const char *from)
 
 /* look: leave out who has a profile, whatever else the new row would run into. */
 static char *
-insert_from(const AsyBinding *b, const char *from, bool look, bool with_row)
+insert_from(const AsyBinding *b, const char *from, bool look, const char *returning)
 {
-	return psprintf("%s%s%s RETURNING p.%s::pg_catalog.text, %s%s", insert_values(b, from),
+	return psprintf("%s%s%s%s%s", insert_values(b, from),
 					look ? psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS o WHERE %s)", b->profiles_name, s_key_is(b, "o")) : "",
 					b->key_is_arbiter ? psprintf(" ON CONFLICT (%s) DO NOTHING", qid(b->key)) : "",
-					qid(b->key), b->email ? psprintf("p.%s::pg_catalog.text", qid(b->email)) : "NULL::pg_catalog.text",
-					with_row ? ", p" : "");
+					returning ? " RETURNING " : "", returning ? returning : "");
 }
 
 char *
@@ -227,7 +323,24 @@ asy_sql_insert_values(const AsyBinding *b)
 char *
 asy_sql_insert(const AsyBinding *b, bool with_row)
 {
-	return insert_from(b, arrays(b, false), true, with_row);
+	return insert_from(b, arrays(b, false), true, made(b, with_row));
+}
+
+/*
+ * A foreign table decides no conflict for us (DO NOTHING would pass over a
+ * taken e-mail as well), and postgres_fdw sends rows in batches only where
+ * none is asked back.
+ */
+char *
+asy_sql_insert_away(const AsyBinding *b)
+{
+	return insert_from(b, arrays(b, false), false, NULL);
+}
+
+char *
+asy_sql_made_away(const AsyBinding *b)
+{
+	return psprintf("SELECT %s FROM %s AS p WHERE %s", made(b, true), b->profiles_name, among(b, "p"));
 }
 
 /*
@@ -238,7 +351,7 @@ asy_sql_insert(const AsyBinding *b, bool with_row)
 char *
 asy_sql_insert_one(const AsyBinding *b)
 {
-	return insert_from(b, scalars(b), !b->key_is_arbiter, false);
+	return insert_from(b, scalars(b), !b->key_is_arbiter, made(b, false));
 }
 
 char *
@@ -294,8 +407,7 @@ column_differs(const AsyBinding *b, const AsyColumn *c, AsyUpdateKind kind, bool
 	bool		preferred;
 
 	if (b->email && strcmp(c->name, b->email) == 0)
-		return psprintf("(%s) <> (%s)", email_folded("s.email", "s.user_id"),
-						email_folded(psprintf("p.%s", qid(b->email)), "s.user_id"));
+		return emails_differ(b, "s.email", psprintf("p.%s", qid(b->email)), "s.user_id");
 	get_atttypetypmodcoll(b->profiles, c->attnum, &type, &typmod, &collation);
 	get_type_category_preferred(getBaseType(type), &category, &preferred);
 	if (looking && c->text_value)
@@ -397,7 +509,7 @@ asy_sql_differing(const AsyBinding *b)
 	appendStringInfoString(&q, "FROM (SELECT ");
 	append_fields(&q, b);
 	appendStringInfo(&q, " FROM %s AS u WHERE %s) AS s JOIN %s AS p ON %s WHERE (%s)",
-					 b->users_name, b->owes_expr, b->profiles_name, s_key_is(b, "p"), differs);
+					 b->users_name, b->owes_expr, b->profiles_name, asy_sql_key_is(b, "p", "s.user_id", "s.subject"), differs);
 	return q.data;
 }
 

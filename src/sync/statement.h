@@ -21,11 +21,22 @@ extern bool asy_sql_has_profiles(const AsyBinding *b);
 /* Predicates. NULL profiles are taken for an empty table. */
 extern char *asy_sql_key_is(const AsyBinding *b, const char *p, const char *user_id, const char *subject);	/* over p and those */
 extern char *asy_sql_has_profile(const AsyBinding *b);		/* over u */
-extern char *asy_sql_has_user(const AsyBinding *b);			/* over p */
 extern char *asy_sql_email_differs(const AsyBinding *b);	/* over u, p: the definition of email_mismatch */
 extern char *asy_sql_joined(const AsyBinding *b);			/* "users AS u JOIN profiles AS p ON ..." */
 extern char *asy_sql_profile_user_id(const AsyBinding *b);	/* over p: uuid */
 extern char *asy_sql_missing(const AsyBinding *b);			/* "FROM users AS u WHERE owes and has none" */
+
+/* Who has no counterpart: what to read, over u or p, and the condition. */
+typedef struct AsyUnmatched
+{
+	char	   *from;
+	char	   *condition;
+} AsyUnmatched;
+extern AsyUnmatched asy_sql_users_without_profile(const AsyBinding *b);
+extern AsyUnmatched asy_sql_profiles_without_user(const AsyBinding *b);
+
+/* user_id, one of those that the query all_ids gives, is no user's. */
+extern char *asy_sql_user_is_gone(const AsyBinding *b, const char *user_id, const char *all_ids);
 
 /* SELECT of every field in use, then owes and gone; from is "name AS u" and what follows. */
 extern char *asy_sql_source(const AsyBinding *b, const char *from);
@@ -34,6 +45,8 @@ extern char *asy_sql_source(const AsyBinding *b, const char *from);
 extern char *asy_sql_insert(const AsyBinding *b, bool with_row);
 extern char *asy_sql_insert_one(const AsyBinding *b);	/* $1.. are the fields themselves */
 extern char *asy_sql_insert_values(const AsyBinding *b);	/* the same, for its values only */
+extern char *asy_sql_insert_away(const AsyBinding *b);	/* into foreign profiles, of users who have none; returns nothing */
+extern char *asy_sql_made_away(const AsyBinding *b);	/* their profiles, as insert would have returned them */
 extern char *asy_sql_linkable(const AsyBinding *b);	/* positions of users for whom a profile without key waits; NULL: cannot be */
 extern char *asy_sql_link(const AsyBinding *b);
 typedef enum AsyUpdateKind

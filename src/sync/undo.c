@@ -29,6 +29,17 @@ is_backfill(const AsyPlan *plan)
 	return strcmp(plan->kind, "backfill") == 0;
 }
 
+/* Over m, p: the profile is the user's. Foreign profiles are asked for those of the plan's users only. */
+static char *
+is_his(const AsyBinding *b)
+{
+	char	   *key_is = asy_sql_key_is(b, "p", "m.user_id", "m.subject");
+	char	   *all = psprintf("ANY (ARRAY(SELECT e.%s FROM %s.user_events AS e WHERE e.event_type = 'profile_backfilled'"
+							   " AND (e.details ->> 'plan_id')::pg_catalog.int8 = $1))", b->key_is_text ? "subject" : "user_id", b->face);
+
+	return b->profiles_are_foreign ? psprintf("%s AND %s", key_is, asy_sql_key_is(b, "p", all, all)) : key_is;
+}
+
 /* "SELECT user_id, situation": whom the backfill made a profile, and how that is now. $1: the plan. */
 static char *
 made_by(AsyBinding *b)
@@ -43,7 +54,7 @@ made_by(AsyBinding *b)
 					"          AND (e.details ->> 'plan_id')::pg_catalog.int8 = $1 ORDER BY e.user_id, e.id DESC) AS m"
 					" LEFT JOIN %4$s AS p ON %5$s",
 					quote_identifier(b->key), referenced ? referenced : "false", b->face, b->profiles_name,
-					asy_sql_key_is(b, "p", "m.user_id", "m.subject"));
+					is_his(b));
 }
 
 static void

@@ -174,10 +174,10 @@ SELECT is(tap.try('trigger_disabled', 'on_auth_user_created on "My ""Auth"."Us;e
 SELECT is(tap.try('unique_collision', '"My ""Auth"."Mail""s"', $$SET LOCAL session_replication_role = replica; CREATE UNIQUE INDEX "Mail""s" ON "My ""Auth"."Pro'files" (lower("E mail"));
     INSERT INTO "My ""Auth"."Us;ers" VALUES (tap.id(2), 'ONE@example.com')$$, false), 'absent, warning', '… a collision');
 
--- Every finding has its row in doc/lint.md, with its severity, and its test here or in lint.sql.
+-- Every finding has its row in doc/lint.md, with its severity, and its test here, in lint.sql or, of foreign tables, in test/t/120_foreign.pl.
 \set in_code `sed -nE 's/^.*(\{|&r, )"([a-z_]+)", "(error|warning|info)", .*/\2 \3/p' src/sync/lint_*.c | LC_ALL=C sort -u | tr '\n' ' '`
 \set in_doc `sed -nE 's/^\| .([a-z_]+). \| (error|warning|info) \| .*/\1 \2/p' doc/lint.md | LC_ALL=C sort -u | tr '\n' ' '`
-\set tested `sed -nE "s/^SELECT .*(tap\.try\(|check_name = )'([a-z_]+)'.*/\2/p" test/pgtap/lint*.sql | LC_ALL=C sort -u | tr '\n' ' '`
+\set tested `{ sed -nE "s/^SELECT .*(tap\.try\(|check_name = )'([a-z_]+)'.*/\2/p" test/pgtap/lint*.sql; sed -nE "s/^is\(lint\('severity', '([a-z_]+)'.*/\1/p" test/t/120_foreign.pl; } | LC_ALL=C sort -u | tr '\n' ' '`
 SELECT cmp_ok(array_length(string_to_array(trim(:'in_code'::text), ' '), 1), '>', 80, 'the checks are read from the source');
 SELECT is(:'in_doc'::text, :'in_code'::text, 'doc/lint.md has every check, with its severity, and no other');
 SELECT is(:'tested'::text, (SELECT string_agg(w, ' ' ORDER BY o) || ' ' FROM string_to_table(:'in_code'::text, ' ') WITH ORDINALITY AS t(w, o) WHERE o % 2 = 1 AND w NOT IN ('', 'users_counted')), 'each is tested (users_counted is what user_null and its kin are read by)');
