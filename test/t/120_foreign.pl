@@ -224,7 +224,7 @@ is(ours("SELECT string_agg(concat_ws(' ', action, user_id, changes #>> '{email,0
 $plan = ours("SELECT authsync.undo($plan) ->> 'plan_id'");
 hosted(q{UPDATE profiles SET email = 'else@example.test' WHERE id = '} . uid(7) . q{'});
 @sent = remote_sql("SELECT authsync.apply($plan)");
-is(scalar(grep { !/WHERE|INSERT|count/ } @sent), 0, 'its undo, applied: fetches no table as a whole');
+is(scalar(grep { !/WHERE|INSERT|count\(/ } @sent), 0, 'its undo, applied: fetches no table as a whole');
 is(ours("SELECT string_agg(state, ' ' ORDER BY item) FROM authsync.plan_items WHERE plan_id = $plan"), 'done stale', '… but for what has changed there since');
 is(hosted(q{SELECT string_agg(email, ' ' ORDER BY id) FROM profiles WHERE id IN ('} . uid(6) . q{', '} . uid(7) . q{')}), 'before@example.test else@example.test', '… there');
 is(ours(q{SELECT resync_profiles(dry_run => false) ->> 'successful'}), 2, '… and both mended');
@@ -232,7 +232,7 @@ add_users($node, 'hosted', 2041, 2043);
 $plan = ours(q{SELECT backfill_all_missing_profiles(dry_run => false) ->> 'plan_id'});
 hosted(q{UPDATE profiles SET display_name = 'own' WHERE id = '} . uid(2042) . q{'});
 @sent = remote_sql("SELECT authsync.undo($plan, false)");
-is(scalar(grep { !/WHERE|INSERT|count/ } @sent), 0, 'undo of a backfill: fetches no table as a whole');
+is(scalar(grep { !/WHERE|INSERT|count\(/ } @sent), 0, 'undo of a backfill: fetches no table as a whole');
 is(hosted(q{SELECT string_agg(right(id::text, 4), ' ' ORDER BY id) FROM profiles WHERE id BETWEEN '} . uid(2041) . q{' AND '} . uid(2043) . q{'}), '2042', '… what was changed there stays');
 is(ours(q{SELECT backfill_all_missing_profiles(dry_run => false) ->> 'successful'}), 2, '… the others come again');
 
