@@ -44,7 +44,7 @@ SELECT is((SELECT string_agg(t.oid::regtype || ' ' || holder, ', ') FROM pg_type
              AND holder IN ('anon', 'authenticated', 'dashboard_user')), NULL, 'no privilege on a type');
 
 -- Functions
-CREATE VIEW tap.pins_itself AS SELECT * FROM tap.functions WHERE name ~ '^authsync\.(watch_|handle_new_user\(|handle_updated_users?\(|signups?_(seen|kept|changed|deleted))';
+CREATE VIEW tap.pins_itself AS SELECT * FROM tap.functions WHERE name ~ '^authsync\.(watch_|handle_new_user\(|handle_updated_users?\(|signups_(kept|changed|deleted))';
 CREATE VIEW tap.looks_nothing_up AS SELECT * FROM tap.functions WHERE name IN ('authsync.to_uuid(text)', 'authsync.to_user_id(text)', 'authsync.clean_json(json)', 'authsync.uid()');
 SELECT is((SELECT string_agg(name, ', ') FROM tap.functions
             WHERE proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'] AND prokind <> 'p'
