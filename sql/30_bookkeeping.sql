@@ -109,13 +109,9 @@ CREATE OR REPLACE FUNCTION authsync.watch_truncated() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_watch_truncated';
 COMMENT ON FUNCTION authsync.watch_truncated() IS 'trigger on users, profiles and audit log: notes that a TRUNCATE has left the books behind';
 
-CREATE OR REPLACE FUNCTION authsync.signup_seen() RETURNS trigger
-    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_signup_seen';
-COMMENT ON FUNCTION authsync.signup_seen() IS 'trigger on the audit log: picks out the entries that authsync.signups keeps';
-
 CREATE OR REPLACE FUNCTION authsync.signups_kept() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_signups_kept';
-COMMENT ON FUNCTION authsync.signups_kept() IS 'trigger on the audit log: writes what was picked out into authsync.signups';
+COMMENT ON FUNCTION authsync.signups_kept() IS 'trigger on the audit log: picks out the entries that authsync.signups keeps, and writes them there';
 
 CREATE OR REPLACE FUNCTION authsync.signups_changed() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_signups_changed';

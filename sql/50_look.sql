@@ -50,7 +50,7 @@ CREATE OR REPLACE FUNCTION @extschema@.get_registration_stats(days integer DEFAU
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION @extschema@.get_registration_stats(integer) IS 'users created a day, newest first, empty days as 0; days 1 to 1000000';
 
+-- Called by policies for each row; it looks no name up.
 CREATE OR REPLACE FUNCTION authsync.uid() RETURNS uuid
-    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'authsync_uid'
-    SET search_path = pg_catalog, pg_temp;
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'authsync_uid';
 COMMENT ON FUNCTION authsync.uid() IS 'the subject of request.jwt.claims; NULL without; for policies, so everybody may call it';

@@ -64,15 +64,14 @@ CREATE OR REPLACE FUNCTION authsync.handle_new_user() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_new_user';
 COMMENT ON FUNCTION authsync.handle_new_user() IS 'trigger on the users: makes the profiles of a statement''s new users';
 
--- Without a setting of its own: it is called at every login, runs no SQL unless
--- something that matters changed, and pins the path itself where it does.
+-- These two likewise: they are called at every login, run no SQL unless
+-- something that matters changed, and then as the owner, under a path that they pin.
 CREATE OR REPLACE FUNCTION authsync.handle_updated_user() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_updated_user';
 COMMENT ON FUNCTION authsync.handle_updated_user() IS 'trigger on the users: sees whether an update changes what matters';
 
 CREATE OR REPLACE FUNCTION authsync.handle_updated_users() RETURNS trigger
-    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_updated_users'
-    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+    LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_handle_updated_users';
 COMMENT ON FUNCTION authsync.handle_updated_users() IS 'trigger on the users: brings profiles in step with a statement''s changed users';
 
 CREATE OR REPLACE FUNCTION authsync.handle_deleted_users() RETURNS trigger

@@ -111,6 +111,23 @@ asy_init_range_table(EState *estate, Relation rel)
 #endif
 }
 
+/* 16: what the JSON parser calls says whether to go on (3c152a27b0) */
+#include "common/jsonapi.h"
+#if PG_VERSION_NUM < 160000
+#define asy_json_result void
+#define ASY_JSON_GO_ON return
+#else
+#define asy_json_result JsonParseErrorType
+#define ASY_JSON_GO_ON return JSON_SUCCESS
+#endif
+
+/* 17: its lexer can be the caller's own (1c99cde2f3) */
+#if PG_VERSION_NUM < 170000
+#define asy_json_lexer(json, len, encoding) makeJsonLexContextCstringLen(json, (int) (len), encoding, true)
+#else
+#define asy_json_lexer(json, len, encoding) makeJsonLexContextCstringLen(NULL, json, len, encoding, true)
+#endif
+
 /* 18: noreturn stands before the declaration (28f04984f0) */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))

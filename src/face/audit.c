@@ -3,123 +3,39 @@
  *	  The triggers on the audit log, which keep its typed extract.
  *
  * Nearly all of the log is logins and token refreshes. So each new entry is
- * looked at in C, for a few words, before anything is parsed; those that tell
- * of somebody coming or going are read back from the log when the statement
- * ends, by the same SQL that reads the whole log. BEFORE, because a row
- * trigger of that kind needs no queue.
+ * looked at in C, for a few words, before anything is parsed; one that tells
+ * of somebody coming or going is read in C as well and appended, without a
+ * statement. What is not so plain (entries that change, a log of other types)
+ * goes the long way: read back by the same SQL that reads the whole log.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
+#include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
 #include "compat.h"
 #include "face/bookkeeper.h"
 #include "face/trigger.h"
+#include "sync/entry.h"
 #include "sync/follow.h"
 #include "sync/prepared.h"
 #include "sync/signups.h"
 #include "sync/watch.h"
 
-PG_FUNCTION_INFO_V1(authsync_signup_seen);
 PG_FUNCTION_INFO_V1(authsync_signups_kept);
 PG_FUNCTION_INFO_V1(authsync_signups_changed);
 PG_FUNCTION_INFO_V1(authsync_signups_deleted);
 
-/* Entries of statements under way, in TopTransactionContext. */
-typedef struct Entry
-{
-	SubTransactionId sub;
-	pg_uuid_t	id;
-} Entry;
-
-static Entry *seen = NULL;
-static int	nseen = 0;
-static int	room = 0;
-
-static void
-forget_seen(XactEvent event pg_attribute_unused(), void *arg pg_attribute_unused())
-{
-	seen = NULL;
-	nseen = room = 0;
-}
-
-static void
-add_seen(const pg_uuid_t *id)
-{
-	static bool registered = false;
-
-	if (!registered)
-		RegisterXactCallback(forget_seen, NULL);
-	registered = true;
-	if (nseen == room)
-	{
-		room = Max(16, room * 2);
-		seen = seen ? repalloc_huge(seen, sizeof(Entry) * room) : MemoryContextAlloc(TopTransactionContext, sizeof(Entry) * room);
-	}
-	seen[nseen].sub = GetCurrentSubTransactionId();
-	seen[nseen++].id = *id;
-}
-
-/* Finds every entry that the extract keeps, and now and then another. */
-static bool
-may_matter(const char *payload, size_t length)
-{
-	static const char *const words[] = {"signedup", "invited", "confirmation_requested", "deleted"};
-	static const char prefix[] = "user_";
-	const char *end = payload + length;
-
-	for (const char *at = payload; (at = memmem(at, end - at, prefix, sizeof(prefix) - 1)) != NULL;)
-	{
-		at += sizeof(prefix) - 1;
-		for (size_t i = 0; i < lengthof(words); i++)
-			if ((size_t) (end - at) >= strlen(words[i]) && memcmp(at, words[i], strlen(words[i])) == 0)
-				return true;
-	}
-	return false;
-}
-
-static bool
-is_before_insert(const TriggerData *t)
-{
-	return TRIGGER_FIRED_BEFORE(t->tg_event) && TRIGGER_FIRED_FOR_ROW(t->tg_event) && TRIGGER_FIRED_BY_INSERT(t->tg_event);
-}
-
-Datum
-authsync_signup_seen(PG_FUNCTION_ARGS)
-{
-	TriggerData *t = asy_trigger_called_as(fcinfo, is_before_insert, "BEFORE INSERT FOR EACH ROW");
-	AsyBinding *b = asy_bookkeeper_binding(t, ASY_PART_SIGNUPS);
-	TupleDesc	desc = RelationGetDescr(t->tg_relation);
-	bool		isnull;
-	Datum		value;
-	Oid			type;
-	struct varlena *payload;
-
-	if (b == NULL)
-		return PointerGetDatum(t->tg_trigtuple);
-	value = heap_getattr(t->tg_trigtuple, b->audit_payload, desc, &isnull);
-	if (isnull)
-		return PointerGetDatum(t->tg_trigtuple);
-	type = TupleDescAttr(desc, b->audit_payload - 1)->atttypid;
-	payload = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
-	if ((type != JSONOID && type != JSONBOID) || may_matter(VARDATA_ANY(payload), VARSIZE_ANY_EXHDR(payload)))
-	{
-		value = heap_getattr(t->tg_trigtuple, b->audit_id, desc, &isnull);
-		if (!isnull)
-			add_seen(DatumGetUUIDP(value));
-	}
-	return PointerGetDatum(t->tg_trigtuple);
-}
+/* ---- by the SQL that reads the whole log ---- */
 
 /*
  * Brings these entries into the extract. Whoever they speak of becomes a
@@ -148,63 +64,148 @@ keep(AsyBinding *b, Datum ids)
 	asy_watch_suspects(b, suspects, n);
 }
 
+static Datum
+array_of(Datum id)
+{
+	return PointerGetDatum(construct_array(&id, 1, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+/*
+ * The entry as the log has it now, whatever the extract has: another entry of
+ * that id, which is on its way out in this very statement, or was left behind.
+ */
+static void
+keep_anew(AsyBinding *b, Datum id)
+{
+	AsyIdentity saved;
+	Oid			types[] = {UUIDOID};
+
+	asy_db_become(&saved, b->ext.owner, false);
+	SPI_connect();
+	asy_db_run("DELETE FROM authsync.signups AS s WHERE s.audit_id = $1 RETURNING (s.action = 'user_signedup')::pg_catalog.int4", false, 1, types, &id, NULL);
+	if (SPI_processed > 0)
+		asy_watch_totals(b, 0, 0, 0, -asy_db_int64(0, 1));
+	keep(b, array_of(id));
+	SPI_finish();
+	asy_db_restore(&saved);
+}
+
+/* ---- new entries ---- */
+
 static bool
 is_after_insert(const TriggerData *t)
 {
-	return TRIGGER_FIRED_AFTER(t->tg_event) && TRIGGER_FIRED_FOR_STATEMENT(t->tg_event) && TRIGGER_FIRED_BY_INSERT(t->tg_event);
+	return TRIGGER_FIRED_AFTER(t->tg_event) && TRIGGER_FIRED_FOR_ROW(t->tg_event) && TRIGGER_FIRED_BY_INSERT(t->tg_event);
+}
+
+/* The log as the auth server makes it. Else types would have to be converted, which is the SQL's affair. */
+static bool
+is_usual(TupleDesc desc, const AsyBinding *b, AttrNumber created_at, AttrNumber ip_address)
+{
+	Oid			ip_type = ip_address == InvalidAttrNumber ? TEXTOID : TupleDescAttr(desc, ip_address - 1)->atttypid;
+
+	return TupleDescAttr(desc, b->audit_payload - 1)->atttypid == JSONOID && TupleDescAttr(desc, b->audit_id - 1)->atttypid == UUIDOID &&
+		TupleDescAttr(desc, created_at - 1)->atttypid == TIMESTAMPTZOID && (ip_type == TEXTOID || ip_type == VARCHAROID);
+}
+
+/* Whether a row with it may have to be toasted: what is only appended must not be. */
+static bool
+is_long(Datum text)
+{
+	const struct varlena *v = (const struct varlena *) DatumGetPointer(text);
+
+	return VARATT_IS_EXTERNAL(v) || VARATT_IS_COMPRESSED(v) || VARSIZE_ANY(v) > 500;
+}
+
+/* Appends it; false if the long way has to be gone. */
+static bool
+keep_entry(AsyBinding *b, TupleTableSlot *slot, const struct varlena *payload)
+{
+	AttrNumber	created_at = get_attnum(b->audit, "created_at");
+	AttrNumber	ip_address = get_attnum(b->audit, "ip_address");
+	AsyEntry	entry;
+	Datum		values[7];
+	bool		nulls[7] = {false};
+
+	if (!is_usual(slot->tts_tupleDescriptor, b, created_at, ip_address))
+		return false;
+	if (!asy_entry_read(VARDATA_ANY(payload), VARSIZE_ANY_EXHDR(payload), &entry))
+		return true;
+	values[0] = slot_getattr(slot, b->audit_id, &nulls[0]);
+	if (nulls[0])
+		return false;
+	values[1] = UUIDPGetDatum(&entry.user_id);
+	nulls[1] = !entry.has_user_id;
+	nulls[2] = entry.email == NULL;
+	values[2] = entry.email ? CStringGetTextDatum(entry.email) : (Datum) 0;
+	values[3] = CStringGetTextDatum(entry.action);
+	values[4] = UUIDPGetDatum(&entry.actor_id);
+	nulls[4] = !entry.has_actor_id;
+	nulls[5] = true;
+	if (ip_address != InvalidAttrNumber)
+		values[5] = slot_getattr(slot, ip_address, &nulls[5]);
+	values[6] = slot_getattr(slot, created_at, &nulls[6]);
+	if ((!nulls[2] && is_long(values[2])) || (!nulls[5] && is_long(values[5])))
+		return false;
+	if (!asy_watch_signup(b, values, nulls, strcmp(entry.action, "user_signedup") == 0))
+		return false;
+
+	/* If this transaction deleted him since it made him, it made him a suspect then. */
+	if (entry.has_user_id && !asy_follow_made_here(values[1]))
+		asy_watch_suspects(b, &values[1], 1);
+	return true;
 }
 
 Datum
 authsync_signups_kept(PG_FUNCTION_ARGS)
 {
-	TriggerData *t = asy_trigger_called_as(fcinfo, is_after_insert, "AFTER INSERT FOR EACH STATEMENT");
-	SubTransactionId sub = GetCurrentSubTransactionId();
-	AsyBinding *b;
-	AsyIdentity saved;
-	Datum	   *ids;
-	int			n = 0;
-	int			left = 0;
+	TriggerData *t = asy_trigger_called_as(fcinfo, is_after_insert, "AFTER INSERT FOR EACH ROW");
+	AsyBinding *b = asy_bookkeeper_binding(t, ASY_PART_SIGNUPS);
+	bool		isnull;
+	Datum		value;
+	Oid			type;
+	const struct varlena *payload;
 
-	if (nseen == 0)
-		return PointerGetDatum(NULL);
-	ids = palloc_extended(sizeof(Datum) * nseen, MCXT_ALLOC_HUGE);
-	for (int i = 0; i < nseen; i++)
-		if (seen[i].sub == sub)
-		{
-			pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
-
-			*id = seen[i].id;
-			ids[n++] = UUIDPGetDatum(id);
-		}
-		else
-			seen[left++] = seen[i];
-	nseen = left;
-	b = n > 0 ? asy_bookkeeper_binding(t, ASY_PART_SIGNUPS) : NULL;
 	if (b == NULL)
 		return PointerGetDatum(NULL);
-	asy_db_become(&saved, b->ext.owner, false);
-	SPI_connect();
-	keep(b, PointerGetDatum(construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)));
-	SPI_finish();
-	asy_db_restore(&saved);
+	value = slot_getattr(t->tg_trigslot, b->audit_payload, &isnull);
+	if (isnull)
+		return PointerGetDatum(NULL);
+	type = TupleDescAttr(RelationGetDescr(t->tg_relation), b->audit_payload - 1)->atttypid;
+	payload = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
+	if ((type == JSONOID || type == JSONBOID) && !asy_entry_may_matter(VARDATA_ANY(payload), VARSIZE_ANY_EXHDR(payload)))
+		return PointerGetDatum(NULL);
+
+	/* Another trigger may have changed or deleted it by now: then those triggers of ours have followed. */
+	if (table_tuple_satisfies_snapshot(t->tg_relation, t->tg_trigslot, SnapshotSelf) && !keep_entry(b, t->tg_trigslot, payload))
+	{
+		value = slot_getattr(t->tg_trigslot, b->audit_id, &isnull);
+		if (!isnull)
+			keep_anew(b, value);
+	}
 	return PointerGetDatum(NULL);
 }
 
 /* ---- entries that change or go ---- */
 
 /*
- * Takes the statement's old entries out. While the extract is being filled,
- * the fill may be about to add one of them: then it has to begin again.
+ * Takes the statement's old entries out, and returns those ids that the log
+ * still has (the statement may have put them in again), as uuid[], or NULL.
+ * While the extract is being filled, the fill may be about to add one of the
+ * old ones: then it has to begin again.
  */
-static void
-take_out(AsyBinding *b)
+static Datum
+take_out(AsyBinding *b, bool *isnull)
 {
-	asy_db_exec("WITH gone AS (DELETE FROM authsync.signups AS s USING old_entries AS o WHERE s.audit_id = o.id RETURNING s.action)"
-				" SELECT (SELECT pg_catalog.count(*) FROM gone AS g WHERE g.action = 'user_signedup'),"
-				" EXISTS (SELECT FROM authsync.bookkeeping AS k WHERE k.part = 'signups' AND k.filled_at IS NOT NULL)");
+	asy_db_exec(psprintf("WITH gone AS (DELETE FROM authsync.signups AS s USING old_entries AS o WHERE s.audit_id = o.id RETURNING s.audit_id, s.action)"
+						 " SELECT (SELECT pg_catalog.count(*) FROM gone AS g WHERE g.action = 'user_signedup'),"
+						 " EXISTS (SELECT FROM authsync.bookkeeping AS k WHERE k.part = 'signups' AND k.filled_at IS NOT NULL),"
+						 " (SELECT pg_catalog.array_agg(g.audit_id) FROM gone AS g WHERE (SELECT true FROM %s AS a WHERE a.id = g.audit_id LIMIT 1))",
+						 b->audit_name));
 	if (!asy_db_bool(0, 2))
 		asy_watch_gap(b, ASY_PART_SIGNUPS, "entries of the audit log changed while it was being read");
 	asy_watch_totals(b, 0, 0, 0, -asy_db_int64(0, 1));
+	return asy_db_value(0, 3, isnull);
 }
 
 static bool
@@ -226,17 +227,19 @@ follow_entries(TriggerData *t, bool updated)
 {
 	AsyBinding *b = asy_bookkeeper_binding(t, ASY_PART_SIGNUPS);
 	AsyIdentity saved;
+	Datum		ids;
+	bool		isnull;
 
 	if (b == NULL)
 		return PointerGetDatum(NULL);
 	asy_db_become(&saved, b->ext.owner, false);
 	SPI_connect();
 	SPI_register_trigger_data(t);
-	take_out(b);
+	ids = take_out(b, &isnull);
+	if (!isnull)
+		keep(b, ids);
 	if (updated)
 	{
-		bool		isnull;
-
 		asy_db_exec("SELECT pg_catalog.array_agg(n.id) FROM new_entries AS n");
 		keep(b, asy_db_value(0, 1, &isnull));
 	}

@@ -308,9 +308,9 @@ user_of(const AsyBinding *b, HeapTuple row, TupleDesc desc, Datum *user_id)
 }
 
 static bool
-changed(HeapTuple before, HeapTuple after, TupleDesc desc, AttrNumber attnum)
+changed(const TriggerData *t, AttrNumber attnum)
 {
-	return attnum != InvalidAttrNumber && asy_trigger_attribute_changed(desc, before, after, attnum);
+	return attnum != InvalidAttrNumber && asy_trigger_attribute_changed(t, attnum);
 }
 
 Datum
@@ -331,7 +331,7 @@ authsync_watch_profile(PG_FUNCTION_ARGS)
 	b = asy_bookkeeper_binding(t, ASY_PART_DRIFT);
 	if (b == NULL)
 		return PointerGetDatum(NULL);
-	if (before && after && !changed(before, after, desc, b->key_attnum) && !changed(before, after, desc, b->email_attnum))
+	if (before && after && !changed(t, b->key_attnum) && !changed(t, b->email_attnum))
 		return PointerGetDatum(NULL);
 	if (before)
 		n += user_of(b, before, desc, &suspects[n]);

@@ -345,13 +345,13 @@ is_after_update_row(const TriggerData *t)
 }
 
 bool
-asy_trigger_attribute_changed(TupleDesc desc, HeapTuple before, HeapTuple after, int attnum)
+asy_trigger_attribute_changed(const TriggerData *t, AttrNumber attnum)
 {
-	Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(t->tg_relation), attnum - 1);
 	bool		null1,
 				null2;
-	Datum		v1 = heap_getattr(before, attnum, desc, &null1);
-	Datum		v2 = heap_getattr(after, attnum, desc, &null2);
+	Datum		v1 = slot_getattr(t->tg_trigslot, attnum, &null1);
+	Datum		v2 = slot_getattr(t->tg_newslot, attnum, &null2);
 
 	if (null1 || null2)
 		return null1 != null2;
@@ -363,7 +363,6 @@ authsync_handle_updated_user(PG_FUNCTION_ARGS)
 {
 	TriggerData *t = asy_trigger_called_as(fcinfo, is_after_update_row, "AFTER UPDATE FOR EACH ROW");
 	Work		work = {.trigger = t, .b = asy_binding_peek()};
-	TupleDesc	desc = RelationGetDescr(t->tg_relation);
 	Bitmapset  *changed = NULL;
 	int			att = -1;
 	bool		isnull;
@@ -374,17 +373,21 @@ authsync_handle_updated_user(PG_FUNCTION_ARGS)
 	if (work.b == NULL || work.b->users != RelationGetRelid(t->tg_relation) || !asy_guc_enabled)
 		return PointerGetDatum(NULL);	/* the trigger at the statement's end says so */
 
+	/* Taken apart once: what each comparison would walk over again is most of a login's price. */
+	slot_getsomeattrs(t->tg_trigslot, bms_prev_member(work.b->watched, -1));
+	slot_getsomeattrs(t->tg_newslot, bms_prev_member(work.b->watched, -1));
+
 	/* A user who is deleted once more, at another time, was deleted before. */
 	while ((att = bms_next_member(work.b->watched, att)) >= 0)
-		if (asy_trigger_attribute_changed(desc, t->tg_trigtuple, t->tg_newtuple, att) &&
-			!(att == work.b->gone_attnum && !heap_attisnull(t->tg_trigtuple, att, desc) && !heap_attisnull(t->tg_newtuple, att, desc)))
+		if (asy_trigger_attribute_changed(t, att) &&
+			!(att == work.b->gone_attnum && !slot_attisnull(t->tg_trigslot, att) && !slot_attisnull(t->tg_newslot, att)))
 			changed = bms_add_member(changed, att);
 	if (changed)
 	{
 		asy_bookkeeper_updated(t, work.b, changed);
 
 		/* This trigger is ENABLE ALWAYS, for the books' sake; profiles follow only where ordinary triggers fire. */
-		user_id = heap_getattr(t->tg_newtuple, work.b->users_key, desc, &isnull);
+		user_id = slot_getattr(t->tg_newslot, work.b->users_key, &isnull);
 		if (!isnull && SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
 			add_pending(DatumGetUUIDP(user_id), changed);
 		bms_free(changed);
@@ -578,7 +581,7 @@ authsync_guard_profile(PG_FUNCTION_ARGS)
 		if (attnum == InvalidAttrNumber)
 			continue;
 		value = heap_getattr(row, attnum, desc, &isnull);
-		if (update ? !asy_trigger_attribute_changed(desc, t->tg_trigtuple, row, attnum)
+		if (update ? !asy_trigger_attribute_changed(t, attnum)
 			: is_untouched(t->tg_relation, c, attnum, value, isnull))
 			continue;
 		if (is_operator(GetUserId(), b))

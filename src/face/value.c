@@ -8,7 +8,6 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -21,6 +20,7 @@
 
 #include "compat.h"
 #include "ground/db.h"
+#include "ground/parse.h"
 #include "ground/rowhash.h"
 #include "sync/foreign.h"
 
@@ -32,37 +32,6 @@ PG_FUNCTION_INFO_V1(authsync_guard_rows);
 PG_FUNCTION_INFO_V1(authsync_row_hash);
 PG_FUNCTION_INFO_V1(authsync_uid);
 
-/* The form in which the auth server writes ids: 8-4-4-4-12 hex digits. */
-static bool
-parse_uuid(const char *s, size_t len, pg_uuid_t *uuid)
-{
-	static const char hex[] = "0123456789abcdef";
-	int			digit = 0;
-
-	if (len != 36)
-		return false;
-	for (int i = 0; i < 36; i++)
-	{
-		const char *at;
-
-		if (i == 8 || i == 13 || i == 18 || i == 23)
-		{
-			if (s[i] != '-')
-				return false;
-			continue;
-		}
-		at = memchr(hex, pg_tolower((unsigned char) s[i]), 16);
-		if (at == NULL)
-			return false;
-		if (digit % 2 == 0)
-			uuid->data[digit / 2] = (at - hex) << 4;
-		else
-			uuid->data[digit / 2] |= at - hex;
-		digit++;
-	}
-	return true;
-}
-
 /* to_uuid(text): the uuid, or NULL if it is none. */
 Datum
 authsync_to_uuid(PG_FUNCTION_ARGS)
@@ -70,7 +39,7 @@ authsync_to_uuid(PG_FUNCTION_ARGS)
 	text	   *t = PG_GETARG_TEXT_PP(0);
 	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
 
-	if (!parse_uuid(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid))
+	if (!asy_parse_uuid(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid))
 		PG_RETURN_NULL();
 	PG_RETURN_UUID_P(uuid);
 }
@@ -79,80 +48,27 @@ authsync_to_uuid(PG_FUNCTION_ARGS)
 Datum
 authsync_to_user_id(PG_FUNCTION_ARGS)
 {
-	static const pg_uuid_t nobody = {{0}};
 	text	   *t = PG_GETARG_TEXT_PP(0);
 	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
 
-	if (!parse_uuid(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid) || memcmp(uuid, &nobody, UUID_LEN) == 0)
+	if (!asy_parse_user_id(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid))
 		PG_RETURN_NULL();
 	PG_RETURN_UUID_P(uuid);
 }
 
-static int
-unit_at(const char *s, const char *end)
-{
-	int			unit = 0;
-
-	if (end - s < 6 || s[0] != '\\' || s[1] != 'u')
-		return -1;
-	for (int i = 2; i < 6; i++)
-	{
-		char		c = pg_tolower((unsigned char) s[i]);
-
-		if (!isxdigit((unsigned char) c))
-			return -1;
-		unit = unit * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
-	}
-	return unit;
-}
-
 /*
- * clean_json(json): the same document with escapes that PostgreSQL cannot turn
- * into text (\u0000, half of a surrogate pair) replaced by \ufffd. The type
- * json keeps them and fails only when a value is taken out; one such entry
- * must not make the whole audit log unreadable.
+ * clean_json(json): the same document, in such a form that any value can be
+ * taken out. The type json keeps escapes that are no text and fails only then;
+ * one such entry must not make the whole audit log unreadable.
  */
 Datum
 authsync_clean_json(PG_FUNCTION_ARGS)
 {
 	text	   *t = PG_GETARG_TEXT_PP(0);
-	const char *s = VARDATA_ANY(t);
-	const char *end = s + VARSIZE_ANY_EXHDR(t);
-	char	   *copy = NULL;
-	bool		utf8 = GetDatabaseEncoding() == PG_UTF8;
+	char	   *clean = asy_parse_clean_json(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
 
-	for (const char *c = s; c < end - 1;)
-	{
-		int			unit;
-		int			next;
-
-		if (*c != '\\')
-		{
-			c++;
-			continue;
-		}
-		unit = unit_at(c, end);
-		if (unit < 0)
-		{
-			c += 2;				/* any other escape, the backslash's own too */
-			continue;
-		}
-		next = unit >= 0xD800 && unit <= 0xDBFF ? unit_at(c + 6, end) : -1;
-		if (next >= 0xDC00 && next <= 0xDFFF && utf8)
-		{
-			c += 12;
-			continue;
-		}
-		if (unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF) || (unit > 0x7F && !utf8))
-		{
-			if (copy == NULL)
-				copy = pnstrdup(s, end - s);
-			memcpy(copy + (c - s), utf8 ? "\\ufffd" : "\\u003f", 6);
-		}
-		c += 6;
-	}
-	if (copy)
-		PG_RETURN_TEXT_P(cstring_to_text_with_len(copy, end - s));
+	if (clean)
+		PG_RETURN_TEXT_P(cstring_to_text_with_len(clean, VARSIZE_ANY_EXHDR(t)));
 	PG_RETURN_TEXT_P(t);
 }
 
@@ -271,7 +187,7 @@ authsync_uid(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	t = DatumGetTextPP(subject);
 	uuid = palloc(sizeof(pg_uuid_t));
-	if (!parse_uuid(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid))
+	if (!asy_parse_uuid(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid))
 		PG_RETURN_NULL();
 	PG_RETURN_UUID_P(uuid);
 }

@@ -156,16 +156,14 @@ static const TriggerKind watch_profiles[] = {
 };
 
 static const TriggerKind on_audit[] = {
-	{"signup_seen", "authsync_signup_seen", TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT,
-	"BEFORE INSERT ON %s FOR EACH ROW", "picks out sign-ups and deletions", true},
-	{"signups_kept", "authsync_signups_kept", TRIGGER_TYPE_INSERT,
-	"AFTER INSERT ON %s FOR EACH STATEMENT", "keeps their extract", true},
+	{"signups_kept", "authsync_signups_kept", TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT,
+	"AFTER INSERT ON %s FOR EACH ROW", "keeps an extract of sign-ups and deletions", true},
 	{"signups_changed", "authsync_signups_changed", TRIGGER_TYPE_UPDATE,
-	"AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_entries NEW TABLE AS new_entries FOR EACH STATEMENT", "keeps their extract", true},
+	"AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_entries NEW TABLE AS new_entries FOR EACH STATEMENT", "keeps that extract", true},
 	{"signups_deleted", "authsync_signups_deleted", TRIGGER_TYPE_DELETE,
-	"AFTER DELETE ON %s REFERENCING OLD TABLE AS old_entries FOR EACH STATEMENT", "keeps their extract", true},
+	"AFTER DELETE ON %s REFERENCING OLD TABLE AS old_entries FOR EACH STATEMENT", "keeps that extract", true},
 	{"watch_truncated", "authsync_signups_truncated", TRIGGER_TYPE_TRUNCATE,
-	"AFTER TRUNCATE ON %s FOR EACH STATEMENT", "keeps their extract", true}
+	"AFTER TRUNCATE ON %s FOR EACH STATEMENT", "keeps that extract", true}
 };
 
 static const TriggerKind on_profiles[] = {

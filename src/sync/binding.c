@@ -170,6 +170,7 @@ build(const AsyExtension *ext, MemoryContext context)
 	b->suspects = find_table("authsync", "suspects");
 	b->gaps = find_table("authsync", "gaps");
 	b->changes = find_table("authsync", "changes");
+	b->signups = find_table("authsync", "signups");
 
 	b->stored_name[0] = names[0];
 	b->stored_name[1] = names[1];

@@ -131,6 +131,7 @@ typedef struct AsyBinding
 	Oid			suspects;		/* tables of the bookkeeping, see watch.h */
 	Oid			gaps;
 	Oid			changes;
+	Oid			signups;
 
 	struct AsyStatements *statements;	/* prepared, see prepared.h */
 	struct AsyDirect *direct;	/* see direct.h */

@@ -14,7 +14,7 @@
 #define WATCHERS \
 	"(VALUES ('handle_updated_user', 17, 'users'), ('watch_inserted_users', 4, 'users'), ('watch_deleted_users', 8, 'users'), ('watch_truncated', 32, 'users')," \
 	" ('watch_profile', 29, 'profiles'), ('watch_truncated', 32, 'profiles')," \
-	" ('signup_seen', 7, 'log'), ('signups_kept', 4, 'log'), ('signups_changed', 16, 'log'), ('signups_deleted', 8, 'log'), ('watch_truncated', 32, 'log')" \
+	" ('signups_kept', 5, 'log'), ('signups_changed', 16, 'log'), ('signups_deleted', 8, 'log'), ('watch_truncated', 32, 'log')" \
 	") AS w(function, kind, side)"
 #define ITS_FUNCTION "pg_catalog.to_regprocedure('authsync.' || w.function || '()')"
 

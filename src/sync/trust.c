@@ -107,8 +107,8 @@ asy_trust_fingerprint(const AsyBinding *b, const char *part)
 					" (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', c.oid, c.relfilenode, c.relkind, c.relhassubclass, c.relispartition), ' ' ORDER BY c.oid)"
 					" FROM pg_catalog.pg_class AS c WHERE c.oid IN (%s))) END"
 					" FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid IN (%s) AND t.tgfoid IN (%s))",
-					signups ? 5 : 6, tables, meaning(b, part), tables, tables,
-					signups ? "'authsync.signup_seen()'::pg_catalog.regprocedure, 'authsync.signups_kept()'::pg_catalog.regprocedure,"
+					signups ? 4 : 6, tables, meaning(b, part), tables, tables,
+					signups ? "'authsync.signups_kept()'::pg_catalog.regprocedure,"
 					" 'authsync.signups_changed()'::pg_catalog.regprocedure, 'authsync.signups_deleted()'::pg_catalog.regprocedure,"
 					" 'authsync.watch_truncated()'::pg_catalog.regprocedure"
 					: "'authsync.handle_updated_user()'::pg_catalog.regprocedure, 'authsync.watch_inserted_users()'::pg_catalog.regprocedure,"

@@ -4,10 +4,16 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "ground/append.h"
 #include "sync/watch.h"
@@ -136,6 +142,42 @@ asy_watch_made(const AsyBinding *b, const AsyUsers *users, const int *pick, int 
 	asy_watch_totals(b, 0, 0, made, 0);
 	asy_watch_suspects(b, suspects, nsuspects);
 	pfree(suspects);
+}
+
+/* Whether the first column has that value in a row that is there, or that somebody is adding or deleting. */
+static bool
+has_key(Relation rel, Datum value)
+{
+	SnapshotData dirty;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	list_free(RelationGetIndexList(rel));	/* knows the primary key from here on */
+	InitDirtySnapshot(dirty);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, value);
+	scan = systable_beginscan(rel, rel->rd_pkindex, true, &dirty, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	return found;
+}
+
+bool
+asy_watch_signup(const AsyBinding *b, Datum *values, bool *nulls, bool signed_up)
+{
+	Relation	rel = table_open(b->signups, RowExclusiveLock);
+	bool		is_new = !has_key(rel, values[0]);
+
+	if (is_new)
+	{
+		AsyAppend  *append = asy_append_begin(b->signups);
+
+		asy_append_row(append, values, nulls);
+		asy_append_end(append);
+		asy_watch_totals(b, 0, 0, 0, signed_up);
+	}
+	table_close(rel, NoLock);
+	return is_new;
 }
 
 /* Where the last gap of each part was noted: a second one there says nothing new. */

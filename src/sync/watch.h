@@ -50,6 +50,12 @@ extern void asy_watch_arrival_again(const AsyBinding *b, const AsyArrival *arriv
  */
 extern void asy_watch_made(const AsyBinding *b, const AsyUsers *users, const int *pick, int n);
 
+/*
+ * A row of authsync.signups, by its columns, and what it adds to the totals.
+ * False where there is one of that audit_id, or somebody is about to add it.
+ */
+extern bool asy_watch_signup(const AsyBinding *b, Datum *values, bool *nulls, bool signed_up);
+
 /* The part's books cannot be trusted from here on; once a subtransaction. b may be NULL. */
 extern void asy_watch_gap(const AsyBinding *b, const char *part, const char *reason);
 

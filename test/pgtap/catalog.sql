@@ -8,7 +8,7 @@ ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO anon, authenticated, dashboar
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO anon, authenticated, dashboard_user;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TYPES TO anon, authenticated, dashboard_user;
 CREATE EXTENSION authsync SCHEMA public;
-SELECT plan(75);
+SELECT plan(76);
 
 CREATE VIEW tap.members AS
     SELECT classid, objid FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
@@ -44,11 +44,14 @@ SELECT is((SELECT string_agg(t.oid::regtype || ' ' || holder, ', ') FROM pg_type
              AND holder IN ('anon', 'authenticated', 'dashboard_user')), NULL, 'no privilege on a type');
 
 -- Functions
+CREATE VIEW tap.pins_itself AS SELECT * FROM tap.functions WHERE name ~ '^authsync\.(watch_|handle_new_user\(|handle_updated_users?\(|signups_(kept|changed|deleted))';
+CREATE VIEW tap.looks_nothing_up AS SELECT * FROM tap.functions WHERE name IN ('authsync.to_uuid(text)', 'authsync.to_user_id(text)', 'authsync.clean_json(json)', 'authsync.uid()');
 SELECT is((SELECT string_agg(name, ', ') FROM tap.functions
             WHERE proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'] AND prokind <> 'p'
-              AND name NOT IN ('authsync.signup_entries()', 'authsync.mismatch_entries()') AND name !~ '^authsync\.(watch_|handle_new_user\(|handle_updated_user\(|signups?_(seen|kept|changed|deleted))'), NULL,
-    'search_path is pinned to pg_catalog, pg_temp, save in inlined bodies, procedures that commit, and triggers that pin it where they run SQL');
-SELECT is((SELECT string_agg(name, ', ') FROM tap.functions WHERE name ~ '^authsync\.(watch_|handle_updated_user\(|signups?_(seen|kept|changed|deleted))' AND prosecdef), NULL, '… which are no definers: they pin it themselves where they run SQL');
+              AND name NOT IN ('authsync.signup_entries()', 'authsync.mismatch_entries()') AND oid NOT IN (SELECT oid FROM tap.pins_itself UNION SELECT oid FROM tap.looks_nothing_up)), NULL,
+    'search_path is pinned to pg_catalog, pg_temp, save in inlined bodies, procedures that commit, triggers that pin it where they run SQL, and C functions that look no name up');
+SELECT is((SELECT string_agg(name, ', ') FROM tap.pins_itself WHERE prosecdef), NULL, '… the triggers are no definers: they become the owner where they have to');
+SELECT is((SELECT string_agg(name, ', ') FROM tap.looks_nothing_up WHERE prosecdef OR (SELECT lanname FROM pg_language WHERE oid = prolang) <> 'c'), NULL, '… the others are C, no definers');
 SELECT is((SELECT string_agg(name, ', ') FROM tap.functions WHERE prokind = 'p' AND (prosecdef OR proconfig IS NOT NULL OR (SELECT lanname FROM pg_language WHERE oid = prolang) <> 'c')), NULL,
     'procedures are C, no definers, without settings: else they could not commit');
 SELECT is((SELECT string_agg(name, ', ') FROM tap.functions WHERE name IN ('authsync.signup_entries()', 'authsync.mismatch_entries()')

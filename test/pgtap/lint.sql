@@ -37,7 +37,7 @@ ROLLBACK;
 -- The bookkeeping.
 SELECT is(tap.try('watch_missing', 'watch_profile on public.profiles', 'DROP TRIGGER authsync_watched ON profiles', false), 'absent, warning', 'a trigger that keeps the books is gone');
 SELECT is(tap.try('watch_missing', 'watch_profile on public.profiles', 'ALTER TABLE profiles ENABLE TRIGGER authsync_watched', false), 'absent, warning', '… or not ALWAYS');
-SELECT is(tap.try('watch_missing', 'signup_seen on auth.audit_log_entries', 'ALTER TABLE auth.audit_log_entries DISABLE TRIGGER authsync_signup_seen', false), 'absent, warning', '… or disabled');
+SELECT is(tap.try('watch_missing', 'signups_kept on auth.audit_log_entries', 'ALTER TABLE auth.audit_log_entries DISABLE TRIGGER authsync_signups_kept', false), 'absent, warning', '… or disabled');
 SELECT is(tap.try('watch_elsewhere', 'mine on public.clients', $$CREATE TABLE clients (id uuid);
     CREATE TRIGGER mine AFTER INSERT ON clients FOR EACH ROW EXECUTE FUNCTION authsync.watch_profile()$$), 'absent, warning, mended', 'on a table that is not bound');
 SELECT is(tap.try('bookkeeping_untrusted', 'users and profiles', 'TRUNCATE profiles', false), 'absent, warning', 'a TRUNCATE disturbs the books');
