@@ -331,12 +331,30 @@ write_profiles(const Pick *p)
 }
 
 static void
+write_as_owner(const Pick *p)
+{
+	bool		was_writing = asy_profile_writing;
+	AsyIdentity saved;
+
+	asy_db_become(&saved, p->batch->b->profiles_owner, true);
+	PG_TRY();
+	{
+		asy_profile_writing = true;
+		write_profiles(p);
+	}
+	PG_FINALLY();
+	{
+		asy_profile_writing = was_writing;
+	}
+	PG_END_TRY();
+	asy_db_restore(&saved);
+}
+
+static void
 apply_part(void *arg, int from, int n)
 {
 	Batch	   *x = arg;
 	Pick		p = {.batch = x, .at = palloc(sizeof(int) * n), .n = n};
-	AsyIdentity saved;
-	bool		was_writing = asy_profile_writing;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -351,20 +369,7 @@ apply_part(void *arg, int from, int n)
 	if (x->action == ASY_ACTION_DELETE)
 		keep_unreferenced(&p);
 	if (p.n > 0)
-	{
-		asy_db_become(&saved, x->b->profiles_owner, true);
-		PG_TRY();
-		{
-			asy_profile_writing = true;
-			write_profiles(&p);
-		}
-		PG_FINALLY();
-		{
-			asy_profile_writing = was_writing;
-		}
-		PG_END_TRY();
-		asy_db_restore(&saved);
-	}
+		write_as_owner(&p);
 	asy_profile_constraints(x->b, false);
 }
 
