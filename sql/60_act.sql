@@ -7,10 +7,12 @@ CREATE OR REPLACE FUNCTION @extschema@.backfill_user_profile(user_id uuid, email
 COMMENT ON FUNCTION @extschema@.backfill_user_profile(uuid, text, text) IS
     'makes one user''s profile: {"user_id", "status": created|exists|failed, "sqlstate", "message"}; unknown user 42704, deleted user 22023';
 
+-- Without workers: one process has merged the keys of users and profiles before
+-- several have started and shared a hash table, for which the planner would go.
 CREATE OR REPLACE FUNCTION @extschema@.backfill_all_missing_profiles(batch_size integer DEFAULT 100, dry_run boolean DEFAULT true)
     RETURNS jsonb
     LANGUAGE c AS 'MODULE_PATHNAME', 'authsync_backfill_all'
-    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET max_parallel_workers_per_gather = 0;
 COMMENT ON FUNCTION @extschema@.backfill_all_missing_profiles(integer, boolean) IS
     'makes every profile that is owed, in one transaction, batch_size (1 to 1000000) a statement; a dry run by default';
 

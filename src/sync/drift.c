@@ -53,10 +53,11 @@ profiles_created(const AsyBinding *b)
 
 /* ---- by comparing everything: one branch a status, so that a constant status prunes ---- */
 
-/* earliest: "... AS a", joined to each branch and shown; or NULL. */
+/* earliest: "... AS a", joined to each branch and shown; or NULL. all: not for a view, of which one user may be asked. */
 typedef struct Branches
 {
 	const AsyBinding *b;
+	bool		all;
 	const char *earliest;
 	StringInfoData sql;
 } Branches;
@@ -86,12 +87,12 @@ drift_branches(Branches *x)
 {
 	const AsyBinding *b = x->b;
 	const char *uid = b->source_expr[ASY_USER_ID];
-	AsyUnmatched lone = asy_sql_users_without_profile(b);
+	AsyUnmatched lone = asy_sql_users_without_profile(b, x->all);
 
 	branch(x, "auth_only", uid, lone.from, psprintf("%s AND %s", b->owes_expr, lone.condition), true, false);
 	if (!asy_sql_has_profiles(b))
 		return;
-	lone = asy_sql_profiles_without_user(b);
+	lone = asy_sql_profiles_without_user(b, x->all);
 	branch(x, "profile_only", asy_sql_profile_user_id(b), lone.from, lone.condition, false, true);
 	branch(x, "email_mismatch", uid, asy_sql_joined(b),
 		   psprintf("%s AND %s", b->owes_expr, asy_sql_email_differs(b)), true, true);
@@ -102,7 +103,7 @@ healthy_branches(Branches *x)
 {
 	const AsyBinding *b = x->b;
 	const char *uid = b->source_expr[ASY_USER_ID];
-	AsyUnmatched lone = asy_sql_users_without_profile(b);
+	AsyUnmatched lone = asy_sql_users_without_profile(b, x->all);
 
 	if (asy_sql_has_profiles(b))
 		branch(x, "healthy", uid, asy_sql_joined(b), psprintf("NOT (%s AND %s)", b->owes_expr, asy_sql_email_differs(b)), true, true);
@@ -188,7 +189,7 @@ suspects_now(const AsyBinding *b, bool and_departed)
 char *
 asy_drift_rows(const AsyBinding *b, bool kept)
 {
-	Branches	x = {.b = b};
+	Branches	x = {.b = b, .all = true};
 
 	if (kept)
 		return psprintf("SELECT n.* FROM (%s) AS n WHERE n.status " ASY_NE " 'healthy' AND n.status " ASY_NE " 'audit_only'", suspects_now(b, false));
@@ -220,7 +221,7 @@ kept_unhealthy(const AsyBinding *b, bool and_departed, const char *condition)
 char *
 asy_drift_unhealthy(const AsyBinding *b, AsyDriftSet set, bool kept, bool kept_log)
 {
-	Branches	x = {.b = b, .earliest = "earliest AS a"};
+	Branches	x = {.b = b, .all = true, .earliest = "earliest AS a"};
 
 	if (kept)
 		return kept_unhealthy(b, set == ASY_HISTORY, set == ASY_HISTORY ? IS_HISTORY : IS_DRIFT);

@@ -272,7 +272,7 @@ text_of(const AsyBinding *b, const AsyColumn *c)
 static char *
 unique_collision(AsyBinding *b)
 {
-	AsyUnmatched lone = asy_sql_users_without_profile(b);
+	AsyUnmatched lone = asy_sql_users_without_profile(b, false);
 	StringInfoData q;
 	ListCell   *lc;
 

@@ -9,9 +9,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "sync/statement.h"
@@ -98,14 +101,32 @@ asy_sql_email_differs(const AsyBinding *b)
 	return emails_differ(b, b->source_expr[ASY_EMAIL], psprintf("p.%s", qid(b->email)), b->source_expr[ASY_USER_ID]);
 }
 
+static bool
+is_never_null(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+	bool		never = HeapTupleIsValid(tuple) && ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return never;
+}
+
 /*
- * "u without p". Where one server has both tables it is to find them out, and
- * postgres_fdw sends it no anti-join. So it is put as an outer join, of which
- * the rows that found nobody are kept; the second condition, true of none of
- * those that found somebody, keeps the planner from seeing through it.
+ * "u without p".
+ *
+ * by_keys: the keys are compared first, which takes no more than the two
+ * indexes, and then the few are looked up that have no counterpart. OFFSET
+ * keeps the planner from making one join of it, but also a condition on the
+ * key from getting in.
+ *
+ * Where one server has both tables it is to find them out, and postgres_fdw
+ * sends it no anti-join. So it is put as an outer join, of which the rows that
+ * found nobody are kept; the second condition, true of none of those that
+ * found somebody, keeps the planner from seeing through it.
  */
 static AsyUnmatched
-unmatched(const AsyBinding *b, const char *left, const char *right, const char *key_is, const char *left_key, const char *right_key)
+unmatched(const AsyBinding *b, const char *left, const char *right, const char *key_is, const char *left_key, const char *right_key, bool by_keys)
 {
 	AsyUnmatched x;
 
@@ -113,6 +134,12 @@ unmatched(const AsyBinding *b, const char *left, const char *right, const char *
 	{
 		x.from = psprintf("%s LEFT JOIN %s ON %s", left, right, key_is);
 		x.condition = psprintf("(%2$s IS NULL OR %1$s OPERATOR(pg_catalog.<) %2$s)", left_key, right_key);
+	}
+	else if (by_keys && b->users_key_is_unique && b->key_is_arbiter && !b->key_is_text)
+	{
+		x.from = psprintf("(SELECT %1$s AS key FROM %2$s WHERE NOT EXISTS (SELECT FROM %3$s WHERE %4$s) OFFSET 0) AS k"
+						  " JOIN %2$s ON %1$s " ASY_EQ " k.key", left_key, left, right, key_is);
+		x.condition = "true";
 	}
 	else
 	{
@@ -123,7 +150,7 @@ unmatched(const AsyBinding *b, const char *left, const char *right, const char *
 }
 
 AsyUnmatched
-asy_sql_users_without_profile(const AsyBinding *b)
+asy_sql_users_without_profile(const AsyBinding *b, bool all)
 {
 	AsyUnmatched nobody = {.from = psprintf("%s AS u", b->users_name), .condition = "NOT false"};
 
@@ -131,21 +158,21 @@ asy_sql_users_without_profile(const AsyBinding *b)
 		return nobody;
 	return unmatched(b, nobody.from, psprintf("%s AS p", b->profiles_name),
 					 asy_sql_key_is(b, "p", b->source_expr[ASY_USER_ID], b->source_expr[ASY_SUBJECT]),
-					 b->source_expr[ASY_USER_ID], psprintf("p.%s", qid(b->key)));
+					 b->source_expr[ASY_USER_ID], psprintf("p.%s", qid(b->key)), all && is_never_null(b->users, b->users_key));
 }
 
 AsyUnmatched
-asy_sql_profiles_without_user(const AsyBinding *b)
+asy_sql_profiles_without_user(const AsyBinding *b, bool all)
 {
 	return unmatched(b, psprintf("%s AS p", b->profiles_name), psprintf("%s AS u", b->users_name),
 					 psprintf("u.%s " ASY_EQ " %s", qid(b->users_key_name), asy_sql_profile_user_id(b)),
-					 psprintf("p.%s", qid(b->key)), psprintf("u.%s", qid(b->users_key_name)));
+					 psprintf("p.%s", qid(b->key)), psprintf("u.%s", qid(b->users_key_name)), all && !b->key_is_nullable);
 }
 
 char *
 asy_sql_missing(const AsyBinding *b)
 {
-	AsyUnmatched x = asy_sql_users_without_profile(b);
+	AsyUnmatched x = asy_sql_users_without_profile(b, true);
 
 	return psprintf("FROM %s WHERE %s AND %s", x.from, b->owes_expr, x.condition);
 }

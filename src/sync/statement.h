@@ -24,16 +24,19 @@ extern char *asy_sql_has_profile(const AsyBinding *b);		/* over u */
 extern char *asy_sql_email_differs(const AsyBinding *b);	/* over u, p: the definition of email_mismatch */
 extern char *asy_sql_joined(const AsyBinding *b);			/* "users AS u JOIN profiles AS p ON ..." */
 extern char *asy_sql_profile_user_id(const AsyBinding *b);	/* over p: uuid */
-extern char *asy_sql_missing(const AsyBinding *b);			/* "FROM users AS u WHERE owes and has none" */
+extern char *asy_sql_missing(const AsyBinding *b);			/* "FROM users AS u WHERE owes and has none", of everybody */
 
-/* Who has no counterpart: what to read, over u or p, and the condition. */
+/*
+ * Who has no counterpart: what to read, over u or p, and the condition. all:
+ * of everybody; else a condition on the key, from outside, finds him by it.
+ */
 typedef struct AsyUnmatched
 {
 	char	   *from;
 	char	   *condition;
 } AsyUnmatched;
-extern AsyUnmatched asy_sql_users_without_profile(const AsyBinding *b);
-extern AsyUnmatched asy_sql_profiles_without_user(const AsyBinding *b);
+extern AsyUnmatched asy_sql_users_without_profile(const AsyBinding *b, bool all);
+extern AsyUnmatched asy_sql_profiles_without_user(const AsyBinding *b, bool all);
 
 /* user_id, one of those that the query all_ids gives, is no user's. */
 extern char *asy_sql_user_is_gone(const AsyBinding *b, const char *user_id, const char *all_ids);
