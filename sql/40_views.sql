@@ -1,10 +1,10 @@
 -- Pieces that the views' bodies are made of. They run as their caller.
 
--- The first three are called for each entry of the audit log, and look no name up:
--- a pinned path would protect nothing, and cost most of a comparison.
-CREATE OR REPLACE FUNCTION authsync.to_uuid(text) RETURNS uuid
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'authsync_to_uuid';
-COMMENT ON FUNCTION authsync.to_uuid(text) IS 'the uuid, or NULL if the text is none';
+-- The first three are called for each entry of the audit log or each profile, and look no
+-- name up: a pinned path would protect nothing, and cost most of a comparison.
+CREATE OR REPLACE FUNCTION authsync.read_entry(entry json, OUT user_id uuid, OUT email text, OUT action text, OUT actor_id uuid)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'authsync_read_entry';
+COMMENT ON FUNCTION authsync.read_entry(json) IS 'what an entry of the audit log says of somebody coming or going; NULLs if it says nothing of it';
 
 CREATE OR REPLACE FUNCTION authsync.to_user_id(text) RETURNS uuid
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'authsync_to_user_id';
@@ -12,7 +12,7 @@ COMMENT ON FUNCTION authsync.to_user_id(text) IS 'the uuid, or NULL if the text 
 
 CREATE OR REPLACE FUNCTION authsync.clean_json(json) RETURNS json
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'authsync_clean_json';
-COMMENT ON FUNCTION authsync.clean_json(json) IS 'the document with escapes that cannot become text (NUL, half a surrogate pair) replaced by U+FFFD';
+COMMENT ON FUNCTION authsync.clean_json(json) IS 'the document with escapes that cannot become text (NUL, half a surrogate pair) replaced by U+FFFD; for queries of one''s own';
 
 CREATE OR REPLACE FUNCTION authsync.canonical(value text, type regtype, typmod integer) RETURNS text
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'authsync_canonical'

@@ -3,10 +3,10 @@
  *	  The triggers on the audit log, which keep its typed extract.
  *
  * Nearly all of the log is logins and token refreshes. So each new entry is
- * looked at in C, for a few words, before anything is parsed; one that tells
- * of somebody coming or going is read in C as well and appended, without a
- * statement. What is not so plain (entries that change, a log of other types)
- * goes the long way: read back by the same SQL that reads the whole log.
+ * looked at for a few words before anything is parsed; one that tells of
+ * somebody coming or going is read here and appended, without a statement.
+ * What is not so plain (entries that change, a log of other types) goes the
+ * long way: read back by the SQL that reads the whole log.
  */
 #include "postgres.h"
 

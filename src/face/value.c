@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -22,9 +23,10 @@
 #include "ground/db.h"
 #include "ground/parse.h"
 #include "ground/rowhash.h"
+#include "sync/entry.h"
 #include "sync/foreign.h"
 
-PG_FUNCTION_INFO_V1(authsync_to_uuid);
+PG_FUNCTION_INFO_V1(authsync_read_entry);
 PG_FUNCTION_INFO_V1(authsync_to_user_id);
 PG_FUNCTION_INFO_V1(authsync_clean_json);
 PG_FUNCTION_INFO_V1(authsync_canonical);
@@ -32,19 +34,38 @@ PG_FUNCTION_INFO_V1(authsync_guard_rows);
 PG_FUNCTION_INFO_V1(authsync_row_hash);
 PG_FUNCTION_INFO_V1(authsync_uid);
 
-/* to_uuid(text): the uuid, or NULL if it is none. */
+/* read_entry(json): user_id, email, action, actor_id of an entry that is kept; NULL if it is not. */
 Datum
-authsync_to_uuid(PG_FUNCTION_ARGS)
+authsync_read_entry(PG_FUNCTION_ARGS)
 {
 	text	   *t = PG_GETARG_TEXT_PP(0);
-	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
+	TupleDesc	desc = fcinfo->flinfo->fn_extra;
+	AsyEntry	entry;
+	Datum		values[4];
+	bool		nulls[4] = {false};
 
-	if (!asy_parse_uuid(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), uuid))
+	if (!asy_entry_read(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), &entry))
 		PG_RETURN_NULL();
-	PG_RETURN_UUID_P(uuid);
+	if (desc == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		fcinfo->flinfo->fn_extra = desc = BlessTupleDesc(desc);
+		MemoryContextSwitchTo(old);
+	}
+	values[0] = UUIDPGetDatum(&entry.user_id);
+	nulls[0] = !entry.has_user_id;
+	values[1] = entry.email ? CStringGetTextDatum(entry.email) : (Datum) 0;
+	nulls[1] = entry.email == NULL;
+	values[2] = CStringGetTextDatum(entry.action);
+	values[3] = UUIDPGetDatum(&entry.actor_id);
+	nulls[3] = !entry.has_actor_id;
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
-/* to_user_id(text): the same, and NULL for the nil UUID, which stands for nobody. */
+/* to_user_id(text): the uuid; NULL if it is none, or the nil UUID, which stands for nobody. */
 Datum
 authsync_to_user_id(PG_FUNCTION_ARGS)
 {

@@ -132,8 +132,7 @@ history_branch(Branches *x)
 char *
 asy_drift_history(const AsyBinding *b, bool kept_log)
 {
-	return psprintf("FROM (SELECT DISTINCT x.user_id FROM (%s) AS x WHERE x.user_id IS NOT NULL) AS a WHERE %s",
-					asy_signups_summary(b, kept_log), is_history(b));
+	return psprintf("FROM (SELECT DISTINCT x.user_id FROM %s) AS a WHERE %s", asy_signups_of_users(b, kept_log), is_history(b));
 }
 
 /* ---- by looking at suspects ---- */

@@ -1,6 +1,6 @@
 /*
  * entry.c
- *	  An entry of the audit log, read in C.
+ *	  What an entry of the audit log says of somebody coming or going.
  */
 #include "postgres.h"
 
@@ -57,7 +57,7 @@ typedef struct Reader
 {
 	JsonLexContext *lex;
 	bool		in_traits;		/* a value of the document's own key "traits" */
-	const char *text[NVALUES];	/* as ->> and #>> give them: the last of several; NULL if null or none */
+	const char *text[NVALUES];	/* as ->> and #>> would give them: the last of several; NULL if null or none */
 	const char *start[NVALUES]; /* of one that is no string, being read */
 	Value		string;			/* the scalar that comes next is its text; NVALUES: is nobody's */
 } Reader;

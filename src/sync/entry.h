@@ -1,10 +1,10 @@
 /*
  * entry.h
- *	  An entry of the audit log, read in C.
+ *	  What an entry of the audit log says of somebody coming or going.
  *
- * What sync/signups.c says in SQL, for one entry at a time: a statement costs
- * many times what it reads here. The two have to agree on every payload, which
- * test/pgtap/entries.sql sees to.
+ * The trigger on the log asks here, and so does the SQL that reads the whole
+ * log (authsync.read_entry): there is one definition. By one run of
+ * PostgreSQL's JSON parser, where ->> would run it for each value.
  */
 #ifndef AUTHSYNC_ENTRY_H
 #define AUTHSYNC_ENTRY_H
@@ -15,8 +15,8 @@ typedef struct AsyEntry
 {
 	const char *action;			/* one of the four that are kept */
 	bool		has_user_id;
-	pg_uuid_t	user_id;		/* whom it is about */
-	const char *email;			/* his, or NULL */
+	pg_uuid_t	user_id;		/* whom it is about: traits.user_id, else actor_id */
+	const char *email;			/* his, or NULL; of a deletion, actor_username is whoever deleted him */
 	bool		has_actor_id;
 	pg_uuid_t	actor_id;
 } AsyEntry;

@@ -20,6 +20,9 @@ extern char *asy_signups_entries(const AsyBinding *b, bool kept);
 /* The rows of signup_audit_summary. */
 extern char *asy_signups_summary(const AsyBinding *b, bool kept);
 
+/* "(...) AS x WHERE ...": those of them that are about somebody, to be grouped by x.user_id. */
+extern char *asy_signups_of_users(const AsyBinding *b, bool kept);
+
 /* Each user's earliest of them: audit_id, user_id, email, created_at. In parentheses. */
 extern char *asy_signups_earliest(const AsyBinding *b, bool kept);
 

@@ -45,7 +45,7 @@ SELECT is((SELECT string_agg(t.oid::regtype || ' ' || holder, ', ') FROM pg_type
 
 -- Functions
 CREATE VIEW tap.pins_itself AS SELECT * FROM tap.functions WHERE name ~ '^authsync\.(watch_|handle_new_user\(|handle_updated_users?\(|signups_(kept|changed|deleted))';
-CREATE VIEW tap.looks_nothing_up AS SELECT * FROM tap.functions WHERE name IN ('authsync.to_uuid(text)', 'authsync.to_user_id(text)', 'authsync.clean_json(json)', 'authsync.uid()');
+CREATE VIEW tap.looks_nothing_up AS SELECT * FROM tap.functions WHERE name IN ('authsync.read_entry(json)', 'authsync.to_user_id(text)', 'authsync.clean_json(json)', 'authsync.uid()');
 SELECT is((SELECT string_agg(name, ', ') FROM tap.functions
             WHERE 'search_path=pg_catalog, pg_temp' = ANY (coalesce(proconfig, '{}')) IS NOT TRUE AND prokind <> 'p'
               AND name NOT IN ('authsync.signup_entries()', 'authsync.mismatch_entries()') AND oid NOT IN (SELECT oid FROM tap.pins_itself UNION SELECT oid FROM tap.looks_nothing_up)), NULL,
