@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -94,7 +95,15 @@ void
 asy_append_row(AsyAppend *append, Datum *values, bool *nulls)
 {
 	TupleDesc	desc = RelationGetDescr(append->rel);
+	HeapTuple	tuple = heap_form_tuple(desc, values, nulls);
 
+	/* Many at a time, the indexes would miss a row that is toasted on its way in. */
+	if (append->indexes && tuple->t_len > TOAST_TUPLE_THRESHOLD)
+	{
+		CatalogTupleInsertWithInfo(append->rel, tuple, append->indexes);
+		heap_freetuple(tuple);
+		return;
+	}
 	if (append->n == ROWS_AT_ONCE)
 	{
 		if (append->scratch == CurrentMemoryContext)
@@ -104,7 +113,7 @@ asy_append_row(AsyAppend *append, Datum *values, bool *nulls)
 	}
 	if (append->n == append->nslots)
 		append->slot[append->nslots++] = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
-	ExecStoreHeapTuple(heap_form_tuple(desc, values, nulls), append->slot[append->n++], true);
+	ExecStoreHeapTuple(tuple, append->slot[append->n++], true);
 }
 
 void
