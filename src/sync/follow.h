@@ -18,8 +18,8 @@
 
 /*
  * alone: no trigger but ours can have made their profiles or thrown them out
- * again. bare: then, and in the hopeful attempt, it may be called as anybody,
- * without SPI and with any search_path, where asy_follow_can_be_bare says so.
+ * again. Where asy_follow_can_be_bare says so, it may then be called as
+ * anybody, without SPI and with any search_path.
  */
 extern void asy_follow_created(AsyBinding *b, AsyUsers *users, bool alone);
 extern bool asy_follow_can_be_bare(AsyBinding *b);
