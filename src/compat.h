@@ -111,7 +111,7 @@ asy_init_range_table(EState *estate, Relation rel)
 #endif
 }
 
-/* 16: what the JSON parser calls says whether to go on (3c152a27b0) */
+/* 16: what the JSON parser calls says whether to go on */
 #include "common/jsonapi.h"
 #if PG_VERSION_NUM < 160000
 #define asy_json_result void
@@ -121,7 +121,7 @@ asy_init_range_table(EState *estate, Relation rel)
 #define ASY_JSON_GO_ON return JSON_SUCCESS
 #endif
 
-/* 17: its lexer can be the caller's own (1c99cde2f3) */
+/* 17: its lexer can be the caller's own */
 #if PG_VERSION_NUM < 170000
 #define asy_json_lexer(json, len, encoding) makeJsonLexContextCstringLen(json, (int) (len), encoding, true)
 #else

@@ -49,7 +49,7 @@ keep(AsyBinding *b, Datum ids)
 	Datum	   *suspects;
 	int64		n = 0;
 
-	asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_KEEP_SIGNUPS), &ids);
+	asy_db_run_prepared(asy_prepared(b, ASY_PREPARED_KEEP_SIGNUPS), &ids);
 	suspects = palloc_extended(sizeof(Datum) * Max(SPI_processed, 1), MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

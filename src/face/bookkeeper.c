@@ -163,7 +163,7 @@ owing_change(AsyBinding *b, HeapTuple before, HeapTuple after, TupleDesc desc)
 
 	asy_db_become(&saved, b->ext.owner, false);
 	SPI_connect();
-	asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_OWES), values);
+	asy_db_run_prepared(asy_prepared(b, ASY_PREPARED_OWES), values);
 	change = asy_db_bool(0, 2) - asy_db_bool(0, 1);
 	SPI_finish();
 	asy_db_restore(&saved);

@@ -266,7 +266,7 @@ asy_db_prepare(const char *sql, int nargs, Oid *types, bool once)
 }
 
 uint64
-asy_db_run_plan(SPIPlanPtr plan, Datum *values)
+asy_db_run_prepared(SPIPlanPtr plan, Datum *values)
 {
 	MemoryContext context = CurrentMemoryContext;
 
@@ -274,7 +274,7 @@ asy_db_run_plan(SPIPlanPtr plan, Datum *values)
 }
 
 uint64
-asy_db_run_plan_with(SPIPlanPtr plan, Datum *values, const char *nulls)
+asy_db_run_prepared_with(SPIPlanPtr plan, Datum *values, const char *nulls)
 {
 	MemoryContext context = CurrentMemoryContext;
 
@@ -282,7 +282,7 @@ asy_db_run_plan_with(SPIPlanPtr plan, Datum *values, const char *nulls)
 }
 
 uint64
-asy_db_look_plan(SPIPlanPtr plan, Datum *values)
+asy_db_look_prepared(SPIPlanPtr plan, Datum *values)
 {
 	MemoryContext context = CurrentMemoryContext;
 

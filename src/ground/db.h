@@ -87,13 +87,13 @@ extern uint64 asy_db_run(const char *sql, bool read_only, int nargs, Oid *types,
 extern uint64 asy_db_exec(const char *sql);
 extern uint64 asy_db_query(const char *sql);
 
-/* A plan that stays until SPI_freeplan, planned once for all parameters or as the server sees fit; and its run. */
+/* A prepared statement, which stays until SPI_freeplan, planned once for all parameters or as the server sees fit; and its run. */
 extern SPIPlanPtr asy_db_prepare(const char *sql, int nargs, Oid *types, bool once);
-extern uint64 asy_db_run_plan(SPIPlanPtr plan, Datum *values);
-extern uint64 asy_db_run_plan_with(SPIPlanPtr plan, Datum *values, const char *nulls);
+extern uint64 asy_db_run_prepared(SPIPlanPtr plan, Datum *values);
+extern uint64 asy_db_run_prepared_with(SPIPlanPtr plan, Datum *values, const char *nulls);
 
 /* The same in the active snapshot, writing nothing. */
-extern uint64 asy_db_look_plan(SPIPlanPtr plan, Datum *values);
+extern uint64 asy_db_look_prepared(SPIPlanPtr plan, Datum *values);
 
 /* Column col (from 1) of row row (from 0) of the last result. */
 extern Datum asy_db_value(uint64 row, int col, bool *isnull);

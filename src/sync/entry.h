@@ -11,6 +11,9 @@
 
 #include "utils/uuid.h"
 
+/* To be raised where something else is read from any entry: extracts of before are made anew then. */
+#define ASY_ENTRY_MEANING 1
+
 typedef struct AsyEntry
 {
 	const char *action;			/* one of the four that are kept */

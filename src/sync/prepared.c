@@ -1,6 +1,6 @@
 /*
  * prepared.c
- *	  The saved plans of a binding; they go with its memory.
+ *	  The prepared statements of a binding; they go with its memory.
  */
 #include "postgres.h"
 
@@ -17,19 +17,19 @@
 
 typedef struct AsyStatements
 {
-	SPIPlanPtr	plan[ASY_NPLANS];
-	bool		known_empty[ASY_NPLANS];	/* there is no such statement for this binding */
+	SPIPlanPtr	prepared[ASY_NPREPARED];
+	bool		known_empty[ASY_NPREPARED];	/* there is no such statement for this binding */
 	MemoryContextCallback free;
 } AsyStatements;
 
 static void
-free_plans(void *arg)
+free_prepared(void *arg)
 {
 	AsyStatements *s = arg;
 
-	for (int i = 0; i < ASY_NPLANS; i++)
-		if (s->plan[i])
-			SPI_freeplan(s->plan[i]);
+	for (int i = 0; i < ASY_NPREPARED; i++)
+		if (s->prepared[i])
+			SPI_freeplan(s->prepared[i]);
 }
 
 /* The parameters of a writing statement: one array type a field in use. */
@@ -54,87 +54,87 @@ sql_alone(const AsyBinding *b)
 }
 
 static char *
-plan_text(AsyBinding *b, AsyPlanKind kind)
+prepared_text(AsyBinding *b, AsyPrepared kind)
 {
 	switch (kind)
 	{
-		case ASY_PLAN_BY_IDS:
-		case ASY_PLAN_HELD:
+		case ASY_PREPARED_BY_IDS:
+		case ASY_PREPARED_HELD:
 			/* Foreign users are not held: over there that would be FOR SHARE, which waits and makes log-ins wait. */
 			return asy_sql_source(b, psprintf("%s AS u WHERE u.%s = ANY ($1) ORDER BY u.%s%s", b->users_name,
 											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name),
-											  kind == ASY_PLAN_HELD && !b->users_are_foreign ? " FOR KEY SHARE SKIP LOCKED" : ""));
-		case ASY_PLAN_NEW_ROWS:
+											  kind == ASY_PREPARED_HELD && !b->users_are_foreign ? " FOR KEY SHARE SKIP LOCKED" : ""));
+		case ASY_PREPARED_NEW_ROWS:
 			return asy_sql_source(b, "new_users AS u");
-		case ASY_PLAN_NEW_ROWS_LEFT:
+		case ASY_PREPARED_NEW_ROWS_LEFT:
 			return asy_sql_source(b, psprintf("new_users AS u WHERE EXISTS (SELECT FROM %s AS x WHERE x.%s = u.%s)", b->users_name,
 											  quote_identifier(b->users_key_name), quote_identifier(b->users_key_name)));
-		case ASY_PLAN_INSERT:
+		case ASY_PREPARED_INSERT:
 			return asy_sql_insert(b, false);
-		case ASY_PLAN_INSERT_HASHED:
+		case ASY_PREPARED_INSERT_HASHED:
 			return asy_sql_insert(b, true);
-		case ASY_PLAN_INSERT_ONE:
+		case ASY_PREPARED_INSERT_ONE:
 			return asy_sql_insert_one(b);
-		case ASY_PLAN_INSERT_AWAY:
+		case ASY_PREPARED_INSERT_AWAY:
 			return asy_sql_insert_away(b);
-		case ASY_PLAN_MADE_AWAY:
+		case ASY_PREPARED_MADE_AWAY:
 			return asy_sql_made_away(b);
-		case ASY_PLAN_UPDATE_ALWAYS:
+		case ASY_PREPARED_UPDATE_ALWAYS:
 			return asy_sql_update(b, ASY_UPDATE_ALWAYS);
-		case ASY_PLAN_UPDATE_ALL:
+		case ASY_PREPARED_UPDATE_ALL:
 			return asy_sql_update(b, ASY_UPDATE_ALL);
-		case ASY_PLAN_EXISTING:
+		case ASY_PREPARED_EXISTING:
 			return asy_sql_existing(b);
-		case ASY_PLAN_LINKABLE:
+		case ASY_PREPARED_LINKABLE:
 			return asy_sql_linkable(b);
-		case ASY_PLAN_ALONE:
+		case ASY_PREPARED_ALONE:
 			return b->source_expr[ASY_EMAIL] ? sql_alone(b) : NULL;
-		case ASY_PLAN_LINK:
+		case ASY_PREPARED_LINK:
 			return asy_sql_link(b);
-		case ASY_PLAN_REFUSED:
+		case ASY_PREPARED_REFUSED:
 			return asy_sql_refused(b);
-		case ASY_PLAN_DIFFERING:
+		case ASY_PREPARED_DIFFERING:
 			return asy_sql_differing_of(b);
-		case ASY_PLAN_EVENTS:
+		case ASY_PREPARED_EVENTS:
 			return psprintf("INSERT INTO %s.user_events (user_id, event_type, subject, details)"
 							" SELECT e.user_id, e.type, e.subject, e.details::pg_catalog.jsonb FROM ROWS FROM"
 							" (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4))"
 							" AS e(user_id, type, subject, details)", b->face);
-		case ASY_PLAN_OWES:
+		case ASY_PREPARED_OWES:
 			return psprintf("SELECT (SELECT %1$s FROM (SELECT ($1).*) AS u), (SELECT %1$s FROM (SELECT ($2).*) AS u)", b->owes_expr);
-		case ASY_PLAN_KEEP_SIGNUPS:
+		case ASY_PREPARED_KEEP_SIGNUPS:
 			return psprintf("WITH kept AS (INSERT INTO authsync.signups (audit_id, user_id, email, action, actor_id, ip_address, created_at)"
 							" %s ON CONFLICT (audit_id) DO NOTHING RETURNING user_id, action)"
 							" SELECT k.user_id, k.action, EXISTS (SELECT FROM %s AS u WHERE u.%s = k.user_id) FROM kept AS k",
 							asy_signups_from_log(b, "a.id OPERATOR(pg_catalog.=) ANY ($1)"), b->users_name, quote_identifier(b->users_key_name));
-		case ASY_PLAN_TRUST_DRIFT:
+		case ASY_PREPARED_TRUST_DRIFT:
 			return asy_trust_query(b, ASY_PART_DRIFT);
-		case ASY_PLAN_TRUST_SIGNUPS:
+		case ASY_PREPARED_TRUST_SIGNUPS:
 			return asy_trust_query(b, ASY_PART_SIGNUPS);
-		case ASY_PLAN_TRUST_HISTORY:
+		case ASY_PREPARED_TRUST_HISTORY:
 			return asy_trust_query(b, ASY_PART_HISTORY);
-		case ASY_PLAN_SUSPECTS_ARE_FEW:
+		case ASY_PREPARED_SUSPECTS_ARE_FEW:
 			return psprintf("WITH few AS MATERIALIZED (SELECT GREATEST(10000, c.reltuples / 20)::pg_catalog.int8 AS n FROM pg_catalog.pg_class AS c WHERE c.oid = %u)"
 							" SELECT (SELECT pg_catalog.count(*) FROM (SELECT FROM authsync.suspects LIMIT (SELECT f.n + 1 FROM few AS f)) AS s) <= f.n FROM few AS f",
 							b->users);
-		case ASY_NPLANS:
+		case ASY_NPREPARED:
 			break;
 	}
 	return NULL;
 }
 
-/* Then one plan serves for any number of users. */
+/* Then one statement serves for any number of users. */
 static bool
-looks_at_no_profile(const AsyBinding *b, AsyPlanKind kind)
+looks_at_no_profile(const AsyBinding *b, AsyPrepared kind)
 {
-	if (kind == ASY_PLAN_INSERT_ONE)
+	if (kind == ASY_PREPARED_INSERT_ONE)
 		return b->key_is_arbiter;
-	return kind >= ASY_PLAN_EVENTS;
+	return kind >= ASY_PREPARED_EVENTS;
 }
 
-/* The saved plan, prepared at first use by the identity that runs it; NULL: none for this binding. */
+/* The statement, prepared at first use by the identity that runs it; NULL: none for this binding. */
 SPIPlanPtr
-asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
+asy_prepared(AsyBinding *b, AsyPrepared kind)
 {
 	AsyStatements *s = b->statements;
 	Oid			types[ASY_NFIELDS];
@@ -144,38 +144,38 @@ asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
 	if (s == NULL)
 	{
 		s = MemoryContextAllocZero(b->context, sizeof(AsyStatements));
-		s->free.func = free_plans;
+		s->free.func = free_prepared;
 		s->free.arg = s;
 		MemoryContextRegisterResetCallback(b->context, &s->free);
 		b->statements = s;
 	}
-	if (s->plan[kind] || s->known_empty[kind])
-		return s->plan[kind];
+	if (s->prepared[kind] || s->known_empty[kind])
+		return s->prepared[kind];
 
-	sql = plan_text(b, kind);
+	sql = prepared_text(b, kind);
 	if (sql == NULL)
 	{
 		s->known_empty[kind] = true;
 		return NULL;
 	}
-	if (kind == ASY_PLAN_OWES)
+	if (kind == ASY_PREPARED_OWES)
 		types[0] = types[1] = get_rel_type_id(b->users), n = 2;
-	else if (kind >= ASY_PLAN_TRUST_DRIFT)
+	else if (kind >= ASY_PREPARED_TRUST_DRIFT)
 		n = 0;
-	else if (kind == ASY_PLAN_BY_IDS || kind == ASY_PLAN_HELD || kind == ASY_PLAN_KEEP_SIGNUPS)
+	else if (kind == ASY_PREPARED_BY_IDS || kind == ASY_PREPARED_HELD || kind == ASY_PREPARED_KEEP_SIGNUPS)
 		types[0] = get_array_type(UUIDOID), n = 1;
-	else if (kind == ASY_PLAN_ALONE)
+	else if (kind == ASY_PREPARED_ALONE)
 		types[0] = TEXTARRAYOID, n = 1;
-	else if (kind == ASY_PLAN_NEW_ROWS || kind == ASY_PLAN_NEW_ROWS_LEFT)
+	else if (kind == ASY_PREPARED_NEW_ROWS || kind == ASY_PREPARED_NEW_ROWS_LEFT)
 		n = 0;
-	else if (kind == ASY_PLAN_INSERT_ONE)
+	else if (kind == ASY_PREPARED_INSERT_ONE)
 	{
 		n = 0;
 		for (int f = 0; f < ASY_NFIELDS; f++)
 			if (b->uses[f])
 				types[n++] = asy_field_type[f];
 	}
-	else if (kind == ASY_PLAN_EVENTS)
+	else if (kind == ASY_PREPARED_EVENTS)
 	{
 		types[0] = get_array_type(UUIDOID);
 		types[1] = types[2] = types[3] = TEXTARRAYOID;
@@ -188,6 +188,6 @@ asy_prepared_plan(AsyBinding *b, AsyPlanKind kind)
 	 * for one, by index. A plan for any number would scan a small table, and
 	 * serializable sign-ups would take each other for conflicts.
 	 */
-	s->plan[kind] = asy_db_prepare(sql, n, types, looks_at_no_profile(b, kind));
-	return s->plan[kind];
+	s->prepared[kind] = asy_db_prepare(sql, n, types, looks_at_no_profile(b, kind));
+	return s->prepared[kind];
 }

@@ -1,47 +1,47 @@
 /*
  * prepared.h
- *	  The saved plans of a binding.
+ *	  The prepared statements of a binding.
  */
 #ifndef AUTHSYNC_PREPARED_H
 #define AUTHSYNC_PREPARED_H
 
 #include "sync/binding.h"
 
-typedef enum AsyPlanKind
+typedef enum AsyPrepared
 {
-	ASY_PLAN_BY_IDS,
-	ASY_PLAN_HELD,
-	ASY_PLAN_NEW_ROWS,
-	ASY_PLAN_NEW_ROWS_LEFT,
-	ASY_PLAN_INSERT,
-	ASY_PLAN_INSERT_HASHED,
-	ASY_PLAN_INSERT_ONE,
-	ASY_PLAN_INSERT_AWAY,
-	ASY_PLAN_MADE_AWAY,
-	ASY_PLAN_UPDATE_ALWAYS,
-	ASY_PLAN_UPDATE_ALL,
-	ASY_PLAN_EXISTING,
-	ASY_PLAN_LINKABLE,
-	ASY_PLAN_ALONE,
-	ASY_PLAN_LINK,
-	ASY_PLAN_REFUSED,
-	ASY_PLAN_DIFFERING,
-	ASY_PLAN_EVENTS,
-	ASY_PLAN_OWES,
-	ASY_PLAN_KEEP_SIGNUPS,
-	ASY_PLAN_TRUST_DRIFT,
-	ASY_PLAN_TRUST_SIGNUPS,
-	ASY_PLAN_TRUST_HISTORY,
-	ASY_PLAN_SUSPECTS_ARE_FEW,
-	ASY_NPLANS
-} AsyPlanKind;
+	ASY_PREPARED_BY_IDS,
+	ASY_PREPARED_HELD,
+	ASY_PREPARED_NEW_ROWS,
+	ASY_PREPARED_NEW_ROWS_LEFT,
+	ASY_PREPARED_INSERT,
+	ASY_PREPARED_INSERT_HASHED,
+	ASY_PREPARED_INSERT_ONE,
+	ASY_PREPARED_INSERT_AWAY,
+	ASY_PREPARED_MADE_AWAY,
+	ASY_PREPARED_UPDATE_ALWAYS,
+	ASY_PREPARED_UPDATE_ALL,
+	ASY_PREPARED_EXISTING,
+	ASY_PREPARED_LINKABLE,
+	ASY_PREPARED_ALONE,
+	ASY_PREPARED_LINK,
+	ASY_PREPARED_REFUSED,
+	ASY_PREPARED_DIFFERING,
+	ASY_PREPARED_EVENTS,
+	ASY_PREPARED_OWES,
+	ASY_PREPARED_KEEP_SIGNUPS,
+	ASY_PREPARED_TRUST_DRIFT,
+	ASY_PREPARED_TRUST_SIGNUPS,
+	ASY_PREPARED_TRUST_HISTORY,
+	ASY_PREPARED_SUSPECTS_ARE_FEW,
+	ASY_NPREPARED
+} AsyPrepared;
 
 /*
- * The plan, prepared at first use by the identity that runs it; NULL if there
+ * The statement, prepared at first use by the identity that runs it; NULL if there
  * is no such statement for this binding. Its parameters are the arrays of the
- * fields in use (ASY_PLAN_BY_IDS, ASY_PLAN_HELD: uuid[]; ASY_PLAN_ALONE: text[];
- * ASY_PLAN_NEW_ROWS, ASY_PLAN_NEW_ROWS_LEFT: none; ASY_PLAN_EVENTS: uuid[], three text[]). SPI connected.
+ * fields in use (ASY_PREPARED_BY_IDS, ASY_PREPARED_HELD: uuid[]; ASY_PREPARED_ALONE: text[];
+ * ASY_PREPARED_NEW_ROWS, ASY_PREPARED_NEW_ROWS_LEFT: none; ASY_PREPARED_EVENTS: uuid[], three text[]). SPI connected.
  */
-extern SPIPlanPtr asy_prepared_plan(AsyBinding *b, AsyPlanKind kind);
+extern SPIPlanPtr asy_prepared(AsyBinding *b, AsyPrepared kind);
 
 #endif

@@ -147,7 +147,7 @@ static void
 link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_owner)
 {
 	AsyBinding *b = a->b;
-	SPIPlanPtr	linkable = asy_prepared_plan(b, ASY_PLAN_LINKABLE);
+	SPIPlanPtr	linkable = asy_prepared(b, ASY_PREPARED_LINKABLE);
 	Attempt		some = *a;
 	int		   *pick;
 	Datum	   *emails;
@@ -155,7 +155,7 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 	int			n;
 	AsyIdentity saved;
 
-	if (linkable == NULL || asy_db_run_plan(linkable, params) == 0)
+	if (linkable == NULL || asy_db_run_prepared(linkable, params) == 0)
 		return;
 	n = (int) SPI_processed;
 	pick = palloc(sizeof(int) * n);
@@ -169,7 +169,7 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 	/* Only the extension's owner may look at all users. */
 	param = array_of(TEXTOID, emails, NULL, n);
 	asy_db_become(&saved, extension_owner, true);
-	asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_ALONE), &param);
+	asy_db_run_prepared(asy_prepared(b, ASY_PREPARED_ALONE), &param);
 	asy_db_restore(&saved);
 
 	some.n = (int) SPI_processed;
@@ -181,7 +181,7 @@ link_profiles(const Attempt *a, Datum *params, KeyedPick *keyed, Oid extension_o
 		Datum		some_params[ASY_NFIELDS];
 
 		parameters(&some, some_params);
-		asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_LINK), some_params);
+		asy_db_run_prepared(asy_prepared(b, ASY_PREPARED_LINK), some_params);
 		mark_returned(a, keyed, ASY_LINKED, false);
 	}
 }
@@ -200,7 +200,7 @@ run_insert_one(const Attempt *a)
 			values[n] = a->users->value[f][a->pick[0]];
 			nulls[n++] = a->users->isnull[f][a->pick[0]] ? 'n' : ' ';
 		}
-	asy_db_run_plan_with(asy_prepared_plan(a->b, ASY_PLAN_INSERT_ONE), values, nulls);
+	asy_db_run_prepared_with(asy_prepared(a->b, ASY_PREPARED_INSERT_ONE), values, nulls);
 }
 
 static void
@@ -214,7 +214,7 @@ run_insert(const Attempt *a, bool with_hash, Datum *params)
 		if (a->n == 1 && a->how.new_users && !a->how.catch)
 			run_insert_one(a);
 		else
-			asy_db_run_plan(asy_prepared_plan(a->b, with_hash ? ASY_PLAN_INSERT_HASHED : ASY_PLAN_INSERT), params);
+			asy_db_run_prepared(asy_prepared(a->b, with_hash ? ASY_PREPARED_INSERT_HASHED : ASY_PREPARED_INSERT), params);
 	}
 	PG_FINALLY();
 	{
@@ -252,8 +252,8 @@ insert_away(const Attempt *a, KeyedPick *keyed, bool with_hash)
 	if (rest.n == 0)
 		return;
 	parameters(&rest, params);
-	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_INSERT_AWAY), params);
-	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_MADE_AWAY), params);
+	asy_db_run_prepared(asy_prepared(a->b, ASY_PREPARED_INSERT_AWAY), params);
+	asy_db_run_prepared(asy_prepared(a->b, ASY_PREPARED_MADE_AWAY), params);
 	mark_returned(a, keyed, ASY_CREATED, with_hash);
 }
 
@@ -279,7 +279,7 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 			made++;
 	if (made == a->n)
 		return;
-	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_EXISTING), params);
+	asy_db_run_prepared(asy_prepared(a->b, ASY_PREPARED_EXISTING), params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 	{
 		AsyOutcome *outcome = &a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]];
@@ -296,11 +296,11 @@ insert_missing(const Attempt *a, Datum *params, Oid extension_owner)
 static void
 update_existing(const Attempt *a, Datum *params)
 {
-	SPIPlanPtr	plan = asy_prepared_plan(a->b, a->how.kind == ASY_WRITE_ALL ? ASY_PLAN_UPDATE_ALL : ASY_PLAN_UPDATE_ALWAYS);
+	SPIPlanPtr	plan = asy_prepared(a->b, a->how.kind == ASY_WRITE_ALL ? ASY_PREPARED_UPDATE_ALL : ASY_PREPARED_UPDATE_ALWAYS);
 
 	if (plan == NULL)
 		return;
-	asy_db_run_plan(plan, params);
+	asy_db_run_prepared(plan, params);
 	mark_returned(a, keyed_picks(a), ASY_UPDATED, false);
 }
 
@@ -329,7 +329,7 @@ leave_out_existing(Attempt *a)
 	parameters(a, params);
 	asy_db_become(&saved, a->b->profiles_owner, true);
 	asy_db_bound_lock_waits(&saved, a->how.lock_budget_ms, false);
-	asy_db_run_plan(asy_prepared_plan(a->b, ASY_PLAN_EXISTING), params);
+	asy_db_run_prepared(asy_prepared(a->b, ASY_PREPARED_EXISTING), params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 		a->users->outcome[a->pick[asy_db_int64(r, 1) - 1]] = ASY_EXISTS;
 	asy_db_restore(&saved);
@@ -476,9 +476,9 @@ compare(void *arg)
 
 	parameters(&c->a, params);
 	asy_db_become(&saved, c->a.b->profiles_owner, true);
-	plan = asy_prepared_plan(c->a.b, ASY_PLAN_DIFFERING);
+	plan = asy_prepared(c->a.b, ASY_PREPARED_DIFFERING);
 	if (plan)
-		asy_db_run_plan(plan, params);
+		asy_db_run_prepared(plan, params);
 	for (uint64 r = 0; plan && r < SPI_processed; r++)
 		c->found[c->nfound++] = c->a.pick[asy_db_int64(r, 1) - 1];
 	asy_db_restore(&saved);
@@ -503,14 +503,14 @@ List *
 asy_profile_refusals(AsyBinding *b, AsyUsers *users, const int *pick, int n)
 {
 	Attempt		a = {.b = b, .users = users, .pick = pick, .n = n};
-	SPIPlanPtr	plan = asy_prepared_plan(b, ASY_PLAN_REFUSED);
+	SPIPlanPtr	plan = asy_prepared(b, ASY_PREPARED_REFUSED);
 	Datum		params[ASY_NFIELDS];
 	List	   *result = NIL;
 
 	if (plan == NULL || n == 0)
 		return NIL;
 	parameters(&a, params);
-	asy_db_run_plan(plan, params);
+	asy_db_run_prepared(plan, params);
 	for (uint64 r = 0; r < SPI_processed; r++)
 	{
 		AsyRefusal *refusal = palloc(sizeof(AsyRefusal));

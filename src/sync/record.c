@@ -154,7 +154,7 @@ asy_events_write(AsyBinding *b, const AsyEvents *e)
 	values[1] = asy_db_text_array(e->type, e->n);
 	values[2] = asy_db_text_array(e->subject, e->n);
 	values[3] = asy_db_text_array(e->details, e->n);
-	asy_db_run_plan(asy_prepared_plan(b, ASY_PLAN_EVENTS), values);
+	asy_db_run_prepared(asy_prepared(b, ASY_PREPARED_EVENTS), values);
 }
 
 int64

@@ -13,6 +13,7 @@
 
 #include "ground/guc.h"
 #include "sync/drift.h"
+#include "sync/entry.h"
 #include "sync/prepared.h"
 #include "sync/signups.h"
 #include "sync/statement.h"
@@ -79,7 +80,7 @@ meaning(const AsyBinding *b, const char *part)
 
 	initStringInfo(&text);
 	if (is_part(part, ASY_PART_SIGNUPS))
-		appendStringInfoString(&text, asy_signups_from_log(b, NULL));
+		appendStringInfo(&text, "%s %d", asy_signups_from_log(b, NULL), ASY_ENTRY_MEANING);
 	else
 	{
 		int			att = -1;
@@ -139,11 +140,11 @@ asy_trust_query(const AsyBinding *b, const char *part)
 					undisturbed(b, ASY_PART_DRIFT), undisturbed(b, ASY_PART_SIGNUPS));
 }
 
-static AsyPlanKind
+static AsyPrepared
 plan_of(const char *part)
 {
-	return is_part(part, ASY_PART_DRIFT) ? ASY_PLAN_TRUST_DRIFT :
-		is_part(part, ASY_PART_SIGNUPS) ? ASY_PLAN_TRUST_SIGNUPS : ASY_PLAN_TRUST_HISTORY;
+	return is_part(part, ASY_PART_DRIFT) ? ASY_PREPARED_TRUST_DRIFT :
+		is_part(part, ASY_PART_SIGNUPS) ? ASY_PREPARED_TRUST_SIGNUPS : ASY_PREPARED_TRUST_HISTORY;
 }
 
 bool
@@ -153,7 +154,7 @@ asy_trust_is_given(AsyBinding *b, const char *part)
 		return false;
 	if (is_part(part, ASY_PART_SIGNUPS) && !OidIsValid(b->audit))
 		return true;
-	asy_db_look_plan(asy_prepared_plan(b, plan_of(part)), NULL);
+	asy_db_look_prepared(asy_prepared(b, plan_of(part)), NULL);
 	return asy_db_bool(0, 1);
 }
 
@@ -161,7 +162,7 @@ asy_trust_is_given(AsyBinding *b, const char *part)
 static bool
 are_few(AsyBinding *b)
 {
-	asy_db_look_plan(asy_prepared_plan(b, ASY_PLAN_SUSPECTS_ARE_FEW), NULL);
+	asy_db_look_prepared(asy_prepared(b, ASY_PREPARED_SUSPECTS_ARE_FEW), NULL);
 	return asy_db_bool(0, 1);
 }
 

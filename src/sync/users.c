@@ -73,31 +73,31 @@ users_from_result(AsyBinding *b)
 }
 
 static AsyUsers *
-users_of(AsyBinding *b, AsyPlanKind plan, const Datum *ids, int n)
+users_of(AsyBinding *b, AsyPrepared statement, const Datum *ids, int n)
 {
 	Datum		values[1];
 
 	values[0] = PointerGetDatum(construct_array((Datum *) ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	asy_db_run_plan(asy_prepared_plan(b, plan), values);
+	asy_db_run_prepared(asy_prepared(b, statement), values);
 	return users_from_result(b);
 }
 
 AsyUsers *
 asy_users_by_ids(AsyBinding *b, const Datum *ids, int n)
 {
-	return users_of(b, ASY_PLAN_BY_IDS, ids, n);
+	return users_of(b, ASY_PREPARED_BY_IDS, ids, n);
 }
 
 AsyUsers *
 asy_users_held(AsyBinding *b, const Datum *ids, int n)
 {
-	return users_of(b, ASY_PLAN_HELD, ids, n);
+	return users_of(b, ASY_PREPARED_HELD, ids, n);
 }
 
 AsyUsers *
 asy_users_from_new_rows(AsyBinding *b, bool left)
 {
-	asy_db_run_plan(asy_prepared_plan(b, left ? ASY_PLAN_NEW_ROWS_LEFT : ASY_PLAN_NEW_ROWS), NULL);
+	asy_db_run_prepared(asy_prepared(b, left ? ASY_PREPARED_NEW_ROWS_LEFT : ASY_PREPARED_NEW_ROWS), NULL);
 	return users_from_result(b);
 }
 

@@ -8,7 +8,7 @@ ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO anon, authenticated, dashboar
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO anon, authenticated, dashboard_user;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TYPES TO anon, authenticated, dashboard_user;
 CREATE EXTENSION authsync SCHEMA public;
-SELECT plan(76);
+SELECT plan(79);
 
 CREATE VIEW tap.members AS
     SELECT classid, objid FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
@@ -135,6 +135,9 @@ SELECT is(tap.under_attack($$INSERT INTO auth.users (id, email) VALUES ('0000000
 SELECT is(tap.under_attack($$UPDATE auth.users SET email = 'nine.new@example.com' WHERE id OPERATOR(pg_catalog.=) '00000000-0000-4000-8000-000000000009'$$), '00000', '… its change of e-mail');
 SELECT is((SELECT email FROM profiles WHERE id = tap.id(9)), 'nine.new@example.com', '… which reached the profile');
 SELECT is(tap.under_attack($$DELETE FROM auth.users WHERE id OPERATOR(pg_catalog.=) '00000000-0000-4000-8000-000000000009'$$), '00000', '… and its deletion');
+SELECT is(tap.under_attack($$INSERT INTO auth.audit_log_entries (id, payload) VALUES ('00000000-0000-4000-8000-000000000041', '{"action":"user_signedup","actor_id":"00000000-0000-4000-8000-000000000009"}'::pg_catalog.json)$$), '00000', 'under attack: an entry of the audit log');
+SELECT is(tap.under_attack($$UPDATE auth.audit_log_entries SET ip_address = 'changed'$$), '00000', '… and its change');
+SELECT is((SELECT count(*) FROM authsync.signups WHERE ip_address = 'changed'), 2::bigint, '… which the extract has');
 SELECT is((SELECT count(*) FROM profiles), 3::bigint, 'the profiles are where they belong');
 SELECT is((SELECT count(*) FROM public.user_events WHERE event_type = 'profile_bootstrap_error'), 0::bigint, 'nothing failed');
 
