@@ -128,6 +128,21 @@ asy_init_range_table(EState *estate, Relation rel)
 #define asy_json_lexer(json, len, encoding) makeJsonLexContextCstringLen(NULL, json, len, encoding, true)
 #endif
 
+/* The same for tokens without their text, of UTF-8 */
+#if PG_VERSION_NUM < 170000
+#define asy_json_scanner(json, len) makeJsonLexContextCstringLen(unconstify(char *, json), (int) (len), PG_UTF8, false)
+#else
+#define asy_json_scanner(json, len) makeJsonLexContextCstringLen(NULL, json, len, PG_UTF8, false)
+#endif
+
+/* 17: a wait has a name of its own (c9af054653) */
+#if PG_VERSION_NUM >= 170000
+#include "utils/wait_event.h"
+#define asy_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define asy_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
 /* 18: noreturn stands before the declaration (28f04984f0) */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))

@@ -19,6 +19,7 @@ bool		asy_guc_enabled = true;
 char	   *asy_guc_event_retention = NULL;
 int			asy_guc_lock_timeout = 5000;
 int			asy_guc_profile_lock_timeout = 1000;
+char	   *asy_guc_proxy = NULL;
 bool		asy_guc_trust_bookkeeping = true;
 
 /* An interval that is not negative. */
@@ -111,6 +112,15 @@ asy_guc_init(void)
 							PGC_SUSET,
 							GUC_UNIT_MS,
 							NULL, NULL, NULL);
+
+	DefineCustomStringVariable("authsync.proxy",
+							   "Sets the proxy through which providers are reached.",
+							   "As libcurl writes it: http://proxy.example.com:3128. Empty: none; proxy variables of the environment are never looked at. The proxy's own rules decide which addresses it goes to.",
+							   &asy_guc_proxy,
+							   "",
+							   PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
 
 	DefineCustomBoolVariable("authsync.trust_bookkeeping",
 							 "Lets answers come from the bookkeeping while that can be trusted.",
