@@ -6,6 +6,7 @@
 
 #include "compat.h"
 #include "ground/guc.h"
+#include "provider/provider.h"
 
 ASY_MODULE_MAGIC;
 
@@ -15,4 +16,5 @@ void
 _PG_init(void)
 {
 	asy_guc_init();
+	asy_budget_init();
 }

@@ -44,6 +44,11 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 }
 #endif
 
+/* 15: shared memory is asked for in a hook (4f2400cb3f) */
+#if PG_VERSION_NUM >= 150000
+#define ASY_HAS_SHMEM_REQUEST_HOOK
+#endif
+
 /* 16: varlena macros moved to a header of their own (d952373a98) */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"

@@ -42,6 +42,8 @@ static const struct
 		"nothing of provider \"%s\" answers at this address", "Check the server's options url and api_path."},
 	[ASY_FAULT_GARBLED] = {ERRCODE_PROTOCOL_VIOLATION, true,
 		"provider \"%s\" sent an answer that makes no sense", NULL},
+	[ASY_FAULT_CUT_OFF] = {ERRCODE_PROTOCOL_VIOLATION, true,
+		"the answer of provider \"%s\" was cut off", NULL},
 	[ASY_FAULT_INCOMPLETE] = {ERRCODE_PROTOCOL_VIOLATION, true,
 		"the listing of provider \"%s\" is not complete", "Nothing was concluded from it; ask again."},
 };

@@ -28,6 +28,7 @@ typedef enum AsyFaultClass
 	ASY_FAULT_UNSUPPORTED,		/* this provider cannot do that */
 	ASY_FAULT_ADDRESS,			/* 404 without a word of the user: a wrong url */
 	ASY_FAULT_GARBLED,			/* an answer that makes no sense */
+	ASY_FAULT_CUT_OFF,			/* an answer that ends in the middle */
 	ASY_FAULT_INCOMPLETE,		/* a listing that stops early */
 	ASY_NFAULTS
 } AsyFaultClass;

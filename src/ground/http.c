@@ -469,7 +469,7 @@ fault_of(AsyTransfer *t, CURLcode code)
 		case CURLE_HTTP2:
 		case CURLE_HTTP2_STREAM:
 			if (begun)
-				return asy_fault(ASY_FAULT_GARBLED, "The answer was cut off after %zu bytes.", t->body.len);
+				return asy_fault(ASY_FAULT_CUT_OFF, "%zu bytes of it had come.", t->body.len);
 			return asy_fault(ASY_FAULT_BROKEN, "The connection ended before an answer came.");
 		case CURLE_GOT_NOTHING:
 		case CURLE_SEND_ERROR:
@@ -557,6 +557,12 @@ asy_http_header(const AsyHttpAnswer *answer, const char *name)
 	for (int n = 0; (next = asy_http_header_n(answer, name, n)) != NULL; n++)
 		last = next;
 	return last;
+}
+
+int64
+asy_http_date(const char *text)
+{
+	return (int64) curl_getdate(text, NULL);
 }
 
 char *

@@ -76,6 +76,9 @@ extern char *asy_http_header(const AsyHttpAnswer *answer, const char *name);
 /* The same for the n-th of that name (from 0). */
 extern char *asy_http_header_n(const AsyHttpAnswer *answer, const char *name, int n);
 
+/* A date as HTTP writes it, in seconds since 1970; -1 if it is none. */
+extern int64 asy_http_date(const char *text);
+
 /* 22023 unless we would ever send anything to that url: https, or http to loopback; no userinfo. */
 extern void asy_http_check_url(const char *option, const char *url);
 

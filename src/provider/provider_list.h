@@ -1,0 +1,5 @@
+/*
+ * provider_list.h
+ *	  Every provider, a row each. registry.c includes it twice.
+ */
+PROVIDER(supabase)
