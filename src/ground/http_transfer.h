@@ -50,6 +50,13 @@ struct AsyTransfer
 /* http.c: fills the answer of a transfer that libcurl says is done. */
 extern void asy_http_conclude(AsyTransfer *transfer, int curl_code);
 
+/* http_url.c: takes the url apart; false: it is none, or none that we go to. origin may be NULL. */
+extern bool asy_http_url_parts(const char *url, bool *https, bool *loopback, char **origin);
+
+/* http_url.c: whether a connection may be made to that address. Neither allocates nor raises. */
+struct sockaddr;
+extern bool asy_http_address_allowed(const AsyTransfer *transfer, const struct sockaddr *address);
+
 /* http_wait.c: into and out of the one loop. False: libcurl would not take it. */
 extern bool asy_http_add(AsyTransfer *transfer);
 extern void asy_http_remove(AsyTransfer *transfer);

@@ -11,6 +11,7 @@
 #ifndef AUTHSYNC_JSON_H
 #define AUTHSYNC_JSON_H
 
+#include "lib/stringinfo.h"
 #include "utils/timestamp.h"
 
 /* Deeper is taken for an attack: no provider nests a tenth as deep. */
