@@ -91,13 +91,13 @@ class Logs:
         except ValueError:
             raise Fail(self.bad("invalid_body", "Invalid request payload JSON format")) from None
         fields = [f.get("name") for f in p.get("fields") or ()] or ["user_id", "email", "name"]
-        jobs = self.__dict__.setdefault("jobs", {})
+        jobs = self.jobs
         job = {"id": "job_%d" % (len(jobs) + 1), "type": "users_export", "status": "pending", "created_at": iso(now_us())}
         jobs[job["id"]] = dict(job, fields=fields, limit=p.get("limit"))
         return self.ok(job)
 
     def job(self, req, uid):
-        job = self.__dict__.get("jobs", {}).get(uid)
+        job = self.jobs.get(uid)
         if job is None:
             raise Fail(self.err(404, "Not Found", "The job does not exist", "inexistent_job"))
         out = {k: job[k] for k in ("id", "type", "created_at", "status")}
@@ -108,7 +108,7 @@ class Logs:
         return self.ok(out)
 
     def download(self, req, uid):
-        job = self.__dict__.get("jobs", {}).get(uid)
+        job = self.jobs.get(uid)
         if job is None or time.monotonic() > job.get("until", 0):
             return reply(403, {"message": "Request has expired"})
         lines = []

@@ -143,7 +143,7 @@ class Provider:
     def reset(self):
         self.store = Store(self.make_id, self.render)
         self.set = dict(COMMON, **self.defaults)
-        self.tokens = {}
+        self.tokens, self.jobs = {}, {}
         self.window = (0, 0)
 
     @staticmethod
