@@ -88,9 +88,11 @@ class Logs:
     def export(self, req):
         try:
             p = json.loads(req.body or b"{}")
-        except ValueError:
+            fields = [f["name"] for f in p.get("fields") or ()] or ["user_id", "email", "name"]
+            if not all(isinstance(f, str) for f in fields) or not isinstance(p.get("limit"), (int, type(None))):
+                raise ValueError
+        except (ValueError, TypeError, KeyError, AttributeError):
             raise Fail(self.bad("invalid_body", "Invalid request payload JSON format")) from None
-        fields = [f.get("name") for f in p.get("fields") or ()] or ["user_id", "email", "name"]
         jobs = self.jobs
         job = {"id": "job_%d" % (len(jobs) + 1), "type": "users_export", "status": "pending", "created_at": iso(now_us())}
         jobs[job["id"]] = dict(job, fields=fields, limit=p.get("limit"))

@@ -153,6 +153,12 @@ class Clerk(Provider):
         for k in META:
             if not isinstance(p.get(k), (dict, type(None))):
                 raise Fail(self.err(422, "form_param_format_invalid", k + " must be an object", k))
+        for k in ("email_address", "phone_number"):
+            if not isinstance(p.get(k), (list, type(None))):
+                raise Fail(self.err(422, "form_param_format_invalid", k + " must be an array", k))
+        for k in ("username", "first_name", "last_name", "external_id"):
+            if not isinstance(p.get(k), (str, type(None))):
+                raise Fail(self.err(422, "form_param_format_invalid", k + " must be a string", k))
         for m in p.get("email_address") or []:
             if not isinstance(m, str) or "@" not in m:
                 raise Fail(self.err(422, "form_param_format_invalid", "email_address must be a valid email address",

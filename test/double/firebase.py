@@ -11,6 +11,8 @@ from common import Fail, Provider, body_object, jwt_payload, number, reply
 from store import make_base32
 
 B62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+LISTS = ("localIds", "deleteAttribute", "deleteProvider")
+TEXTS = ("localId", "email", "password", "displayName", "photoUrl", "phoneNumber", "customAttributes")
 GOOD = ("cloud-platform", "identitytoolkit", "firebase")
 
 
@@ -127,7 +129,19 @@ class Firebase(Provider):
     # -- one user
 
     def params(self, req):
-        return body_object(req, self.err(400, "Invalid JSON payload received.", "INVALID_ARGUMENT"))
+        wrong = self.err(400, "Invalid JSON payload received.", "INVALID_ARGUMENT")
+        p = body_object(req, wrong)
+        many = req.rest.endswith(":lookup")            # where one is named, lookup has a list
+        for k in LISTS + (("localId", "email", "phoneNumber") if many else ()):
+            if p.get(k) is not None and (not isinstance(p[k], list) or any(not isinstance(v, str) for v in p[k])):
+                raise Fail(wrong)
+        for k in () if many else TEXTS:
+            if not isinstance(p.get(k), (str, type(None))):
+                raise Fail(wrong)
+        for k in ("offset", "limit"):
+            if p.get(k) is not None and number(str(p[k])) is None:
+                raise Fail(wrong)
+        return p
 
     def lookup(self, req):
         p, found = self.params(req), {}

@@ -126,7 +126,7 @@ class Scim(scim_write.Writes, Provider):
 
     def search(self, req):
         p = body_object(req, self.err(400, "The body is not valid JSON", "invalidSyntax"))
-        return self.page(req, {k: ",".join(v) if isinstance(v, list) else str(v) for k, v in p.items()})
+        return self.page(req, {k: ",".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in p.items()})
 
     def answer(self, numbers, rows):
         out = dict({"schemas": [LIST]}, **numbers)
