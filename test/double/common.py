@@ -177,9 +177,10 @@ class Provider:
                 r = self.no_method(req) if found else self.no_route(req)
         except Fail as f:
             r = f.response
-        if self.limit_headers and self.set["rate"] and r.status != 429:
-            left = max(0, self.set["rate"] - self.window[1])
-            r.headers += [(self.limit_headers + "limit", self.set["rate"]), (self.limit_headers + "remaining", left),
+        if self.limit_headers and r.status != 429:
+            limit = self.set["rate"] or 1000
+            left = max(0, limit - self.window[1]) if self.set["rate"] else limit - 1
+            r.headers += [(self.limit_headers + "limit", limit), (self.limit_headers + "remaining", left),
                           (self.reset_header, int(self.now()) + 1)]
         return r
 
@@ -261,7 +262,7 @@ class Provider:
         raise NotImplementedError
 
     def note(self, req, **more):
-        return dict(more, via="api", method=req.method, path=req.path, body=req.body)
+        return dict(more, via="api", method=req.method, path=req.path)
 
     def add_raw(self, obj):
         text = None

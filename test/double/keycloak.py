@@ -143,10 +143,12 @@ class Keycloak(Provider):
 
     def rows(self, req):
         """Those that match, by user name. Without a field filter there are no service accounts."""
-        rows = [r[2] for r in self.store.view("username", self.username)] if self.fields(req) else None
-        if rows is None:
+        if not self.fields(req):
             return self.store.view("person", lambda u: (bool(self.service(u)), self.username(u)))
         exact = req.arg("exact") == "true"
+        rows = [r[2] for r in self.store.view("username", self.username)]
+        if exact and req.arg("email"):                 # asked often: not through all of them
+            rows = sorted(self.store.with_email(req.arg("email")), key=self.username)
         for name, value in self.fields(req):
             rows = [u for u in rows if self.hit(u, name, value, exact)]
         return [(None, u.seq, u) for u in rows]

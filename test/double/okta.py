@@ -111,6 +111,9 @@ class Okta(Provider):
         text = req.arg("filter") or req.arg("search")
         if text:
             test = self.condition(text, bool(req.arg("filter")))
+            mail = single_range(test, "profile.email")
+            if mail and mail[0] == "eq" and isinstance(mail[1], str):
+                rows = sorted((u.id, u.seq, u) for u in self.store.with_email(mail[1]))
             span = single_range(test, "lastUpdated")
             if span and span[0] in ("gt", "ge"):       # by bisection, then in the order of ids
                 rows = self.since(test, span)

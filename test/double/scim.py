@@ -201,11 +201,11 @@ class Scim(scim_write.Writes, Provider):
             view = self.store.view("updated", lambda u: u.updated)
             i = bisect.bisect_left(view, (when // 1000 * 1000,))
             return sorted(r[2] for r in view[i:] if test(self.render(r[2])))
-        equal = single_range(test, "userName") or single_range(test, "emails.value")
-        if equal and equal[0] == "eq" and isinstance(equal[1], str) and "username" not in self.store.views:
-            found = self.store.with_email(equal[1])
-            if found:
-                return sorted(u for u in found if test(self.render(u)))
+        equal = single_range(test, "userName")
+        if equal and equal[0] == "eq" and isinstance(equal[1], str):
+            view, name = self.by_name(), equal[1].lower()
+            i = bisect.bisect_left(view, (name,))
+            return sorted(r[2] for r in view[i:bisect.bisect_right(view, (name, float("inf")))] if test(self.render(r[2])))
         return [u for u in self.store.order if test(self.render(u))]
 
     def allowed(self, path, op):

@@ -52,11 +52,17 @@ class Writes:
             raise Fail(self.err(400, "emails must be a list", "invalidValue"))
         if isinstance(p.get("active"), str):
             p["active"] = p["active"].lower() == "true"
-        rows = self.store.view("username", lambda u: str(u.username or u.email or u.id).lower())
+        rows = self.by_name()
         i = bisect.bisect_left(rows, (name.lower(),))
         if any(r[0] == name.lower() and r[2] is not but for r in rows[i:i + 2]):
             raise Fail(self.err(409, "userName %s is in use" % name, "uniqueness"))
         return p
+
+    def by_name(self):
+        def name(u):
+            have = u.raw.get("userName") if isinstance(u.raw, dict) else u.username or u.email or u.id
+            return str(have).lower()
+        return self.store.view("username", name)
 
     @staticmethod
     def spelt(key):

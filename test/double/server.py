@@ -29,6 +29,7 @@ import socket
 import ssl
 import struct
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -119,7 +120,7 @@ class Connection(asyncio.Protocol):
             self.pump()
 
     def pump(self):
-        while self.task is None and not self.gone:
+        while self.task is None and not self.gone and not self.transport.is_closing():
             try:
                 req = self.parse()
             except BadRequest as e:
@@ -251,6 +252,8 @@ class Connection(asyncio.Protocol):
                 return reply(599, {"error": "the double itself failed: " + traceback.format_exc(limit=3)})
 
         def done(status):
+            if len(req.body) > 100000:                 # the log need not keep more
+                req.body = req.body[:100000]
             entry[2], entry[3] = status, round((time.monotonic() - start) * 1000, 3)
             s.flight -= 1
 
@@ -334,10 +337,11 @@ async def main(args):
     loop.add_signal_handler(signal.SIGTERM, os._exit, 0)
     loop.add_signal_handler(signal.SIGINT, os._exit, 0)
     if args.until_eof:
-        def at_eof():
-            if not os.read(0, 65536):
-                os._exit(0)
-        loop.add_reader(0, at_eof)
+        def wait_for_eof():                            # a thread: not every stdin can be polled
+            while os.read(0, 65536):
+                pass
+            os._exit(0)
+        threading.Thread(target=wait_for_eof, daemon=True).start()
     print("ready %d" % listening.sockets[0].getsockname()[1], flush=True)
     await listening.serve_forever()
 

@@ -12,6 +12,7 @@ import random
 import re
 import time
 import uuid
+from urllib.parse import urlencode
 
 from common import Fail, Provider, b64url, hs256, jwt_payload, number, reply, unb64, window
 from store import iso, make_uuid, now_us, scramble
@@ -202,7 +203,7 @@ class Supabase(Writes, Provider):
 
         def link(n, rel):
             pairs = sorted(rest + [("page", n)] + ([("per_page", size)] if req.arg("per_page") else []))
-            return '<%s?%s>; rel="%s"' % (path, "&".join("%s=%s" % p for p in pairs), rel)
+            return '<%s?%s>; rel="%s"' % (path, urlencode(pairs), rel)
         out = [link(page + 1, "next")] if page < last else []
         return [("X-Total-Count", total), ("Link", ", ".join(out + [link(last, "last")]))]
 
