@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The double, tested: each provider's calls (selftest_providers.py), then the faults. Prints TAP."""
+"""The double, tested: each provider's calls (selftest_providers.py), walks (selftest_walks.py), faults. Prints TAP."""
 import gzip
 import http.client
 import os
@@ -12,6 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 from selftest_calls import COUNT, PORT, bearer, call, control, ok, users, want      # noqa: E402
 from selftest_providers import ALL                                                  # noqa: E402
+from selftest_walks import walks                                                    # noqa: E402
 from supabase import SERVICE_JWT                                                    # noqa: E402
 
 
@@ -107,7 +108,7 @@ def main():
                               stdout=subprocess.PIPE, universal_newlines=True)
     PORT[0] = int(server.stdout.readline().split()[1])
     try:
-        for part in ALL + (failures, speed):
+        for part in ALL + (walks, failures, speed):
             try:
                 part()
             except Exception as e:
