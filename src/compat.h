@@ -59,12 +59,15 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #include "utils/acl.h"
 #define asy_proc_aclcheck(oid, role, mode) pg_proc_aclcheck(oid, role, mode)
 #define asy_class_ownercheck(oid, role) pg_class_ownercheck(oid, role)
+#define asy_server_ownercheck(oid, role) pg_foreign_server_ownercheck(oid, role)
 #else
 #include "catalog/pg_class.h"
+#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_proc.h"
 #include "utils/acl.h"
 #define asy_proc_aclcheck(oid, role, mode) object_aclcheck(ProcedureRelationId, oid, role, mode)
 #define asy_class_ownercheck(oid, role) object_ownercheck(RelationRelationId, oid, role)
+#define asy_server_ownercheck(oid, role) object_ownercheck(ForeignServerRelationId, oid, role)
 #endif
 
 /* 16: one setting can be looked up (3057465acf) */
@@ -151,6 +154,62 @@ asy_init_range_table(EState *estate, Relation rel)
 /* 18: noreturn stands before the declaration (28f04984f0) */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))
+#endif
+
+/* 17: a path says which clauses it takes (9e9931d2bf); 18: and whether it is disabled (e222534679) */
+#include "optimizer/pathnode.h"
+#if PG_VERSION_NUM >= 180000
+#define asy_create_foreignscan_path(root, rel, target, rows, startup, total, keys, private) \
+	create_foreignscan_path(root, rel, target, rows, 0, startup, total, keys, NULL, NULL, NIL, private)
+#define asy_create_foreign_upper_path(root, rel, target, rows, startup, total, keys, private) \
+	create_foreign_upper_path(root, rel, target, rows, 0, startup, total, keys, NULL, NIL, private)
+#elif PG_VERSION_NUM >= 170000
+#define asy_create_foreignscan_path(root, rel, target, rows, startup, total, keys, private) \
+	create_foreignscan_path(root, rel, target, rows, startup, total, keys, NULL, NULL, NIL, private)
+#define asy_create_foreign_upper_path(root, rel, target, rows, startup, total, keys, private) \
+	create_foreign_upper_path(root, rel, target, rows, startup, total, keys, NULL, NIL, private)
+#else
+#define asy_create_foreignscan_path(root, rel, target, rows, startup, total, keys, private) \
+	create_foreignscan_path(root, rel, target, rows, startup, total, keys, NULL, NULL, private)
+#define asy_create_foreign_upper_path(root, rel, target, rows, startup, total, keys, private) \
+	create_foreign_upper_path(root, rel, target, rows, startup, total, keys, NULL, private)
+#endif
+
+/* 16: whose rights a foreign scan has, and a foreign modification (a61b1f748) */
+#include "nodes/execnodes.h"
+#include "miscadmin.h"
+#include "parser/parsetree.h"
+static inline Oid
+asy_scan_user(ScanState *node, int scanrelid)
+{
+#if PG_VERSION_NUM >= 160000
+	ForeignScan *plan = (ForeignScan *) node->ps.plan;
+
+	(void) scanrelid;
+	return OidIsValid(plan->checkAsUser) ? plan->checkAsUser : GetUserId();
+#else
+	RangeTblEntry *rte = scanrelid > 0 ? exec_rt_fetch(scanrelid, node->ps.state) : NULL;
+
+	return rte && OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+#endif
+}
+static inline Oid
+asy_modify_user(ResultRelInfo *rri, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecGetResultRelCheckAsUser(rri, estate);
+#else
+	RangeTblEntry *rte = rri->ri_RangeTableIndex > 0 ? exec_rt_fetch(rri->ri_RangeTableIndex, estate) : NULL;
+
+	return rte && OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+#endif
+}
+
+/* 18: EXPLAIN's headers (c65bc2e1d1) */
+#include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #endif
 
 /* 18: the module can say its name and version (9324c8c580) */

@@ -46,6 +46,11 @@ PG_FUNCTION_INFO_V1(authsync_close_rights);
 	"    AND EXISTS (SELECT FROM pg_catalog.pg_depend AS o WHERE o.classid = s.refclassid AND o.objid = s.refobjid AND o.refobjid = $1 AND o.deptype = 'e')" \
 	"  WHERE c.relkind IN ('r', 'p', 'v', 'S') AND (d.objid IS NOT NULL OR s.objid IS NOT NULL)" \
 	" UNION ALL" \
+	" SELECT 'TABLE authsync.new_secret', COALESCE(c.relacl, pg_catalog.acldefault('r', c.relowner)), c.relowner," \
+	"        d.xmin::pg_catalog.text = (pg_catalog.pg_current_xact_id()::pg_catalog.xid)::pg_catalog.text, 'INSERT', 'operator'" \
+	"   FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_class AS c ON c.oid = d.objid AND c.relname = 'new_secret' AND c.relkind = 'v'" \
+	"  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid = 0 AND d.refobjid = $1 AND d.deptype = 'e'" \
+	" UNION ALL" \
 	" SELECT pg_catalog.format('SCHEMA %I', n.nspname), COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner)), n.nspowner, n.xmin::pg_catalog.text = (pg_catalog.pg_current_xact_id()::pg_catalog.xid)::pg_catalog.text, 'USAGE', 'reader'" \
 	"   FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'authsync') AS m"
 

@@ -270,7 +270,7 @@ body_of(const AsyTalk *talk)
 }
 
 static AsyTurn
-write(AsyTalk *talk)
+put_user(AsyTalk *talk)
 {
 	if (talk->step == 0)
 	{
@@ -286,7 +286,7 @@ write(AsyTalk *talk)
 }
 
 static AsyTurn
-delete(AsyTalk *talk)
+remove_user(AsyTalk *talk)
 {
 	if (talk->step == 0)
 	{
@@ -316,8 +316,8 @@ const AsyProvider asy_provider_supabase = {
 		[ASY_ASK_GET] = get,
 		[ASY_ASK_FIND] = find,
 		[ASY_ASK_COUNT] = count,
-		[ASY_ASK_CREATE] = write,
-		[ASY_ASK_UPDATE] = write,
-		[ASY_ASK_DELETE] = delete,
+		[ASY_ASK_CREATE] = put_user,
+		[ASY_ASK_UPDATE] = put_user,
+		[ASY_ASK_DELETE] = remove_user,
 	},
 };

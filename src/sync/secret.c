@@ -1,0 +1,162 @@
+/*
+ * secret.c
+ *	  Secrets stored in this database: who may give one, and where it may go.
+ *
+ * Values pass as parameters, never as text of a statement, so that no log of
+ * statements or errors has them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_type.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "ground/db.h"
+#include "sync/server.h"
+
+static void
+become_owner(AsyIdentity *saved)
+{
+	AsyExtension ext;
+
+	if (!asy_db_extension(&ext))
+		elog(ERROR, "extension authsync does not exist");
+	asy_db_become(saved, ext.owner, false);
+}
+
+char *
+asy_secret_read(const char *server, const char *name, const char *origin, char **elsewhere)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(server), CStringGetTextDatum(name)};
+	char	   *value = NULL;
+	AsyIdentity saved;
+
+	become_owner(&saved);
+	SPI_connect();
+	if (asy_db_run("SELECT s.value, s.origin FROM authsync.secrets AS s WHERE s.server::pg_catalog.text = $1 AND s.name = $2",
+				   true, 2, types, values, NULL) > 0)
+	{
+		char	   *given_for = asy_db_text(0, 2);
+		bool		ours = strcmp(given_for, origin) == 0;
+
+		if (ours)
+			value = MemoryContextStrdup(context, asy_db_text(0, 1));
+		else
+			*elsewhere = MemoryContextStrdup(context, given_for);
+	}
+	SPI_finish();
+	asy_db_restore(&saved);
+	return value;
+}
+
+static Oid
+owned_server(const char *name)
+{
+	Oid			server = asy_server_get(name);
+
+	if (!asy_server_ownercheck(server, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of foreign server %s", name),
+				 errdetail("A secret is given, changed and taken away by whoever says where it is sent to."),
+				 errhint("SET ROLE %s;", quote_identifier(GetUserNameFromId(GetForeignServer(server)->owner, false)))));
+	return server;
+}
+
+void
+asy_secret_store(const char *server, const char *name, const char *value)
+{
+	AsyServer  *s = asy_server_describe(owned_server(server));
+	char	   *origin = asy_http_origin(s->url);
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {
+		CStringGetTextDatum(server), CStringGetTextDatum(name), CStringGetTextDatum(value),
+		CStringGetTextDatum(origin ? origin : "")
+	};
+	AsyIdentity saved;
+
+	if (!asy_server_takes_secret(s->provider, name))
+	{
+		StringInfoData list;
+
+		initStringInfo(&list);
+		for (int i = 0; s->provider->secrets[i]; i++)
+			appendStringInfo(&list, "%s%s", i ? ", " : "", s->provider->secrets[i]);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("provider \"%s\" has no secret of that name", server),
+				 errdetail("It was not stored. The name is not repeated here: it may be the secret, if the two were exchanged."),
+				 errhint("Secrets of %s are %s; and webhook_secret, jwt_secret.", s->provider->title, list.data)));
+	}
+	if (value[0] == '\0' || (strpbrk(value, "\r\n") && strstr(value, "-----BEGIN") == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the secret \"%s\" of provider \"%s\" is empty or has line breaks in it", name, server),
+				 errdetail("It was not stored."),
+				 errhint("Give it in one line.")));
+	become_owner(&saved);
+	SPI_connect();
+	asy_db_run("INSERT INTO authsync.secrets AS s (server, name, value, origin) VALUES ($1::pg_catalog.name, $2, $3, $4)"
+			   " ON CONFLICT (server, name) DO UPDATE SET value = EXCLUDED.value, origin = EXCLUDED.origin, set_by = EXCLUDED.set_by, set_at = EXCLUDED.set_at",
+			   false, 4, types, values, NULL);
+	SPI_finish();
+	asy_db_restore(&saved);
+}
+
+bool
+asy_secret_forget(const char *server, const char *name)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(server), CStringGetTextDatum(name)};
+	AsyIdentity saved;
+	bool		done;
+
+	owned_server(server);
+	become_owner(&saved);
+	SPI_connect();
+	done = asy_db_run("DELETE FROM authsync.secrets AS s WHERE s.server::pg_catalog.text = $1 AND s.name = $2", false, 2, types, values, NULL) > 0;
+	SPI_finish();
+	asy_db_restore(&saved);
+	return done;
+}
+
+/*
+ * As the role that the mapping is for (of PUBLIC's: the server's owner), so
+ * that nobody has a secret sent to his own server that he may not read.
+ */
+char *
+asy_secret_from_vault(const char *name, Oid role)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	char	   *value = NULL;
+	AsyIdentity saved;
+
+	asy_db_become(&saved, role, true);
+	SPI_connect();
+	if (asy_db_run("SELECT pg_catalog.to_regclass('vault.decrypted_secrets') IS NOT NULL", true, 0, NULL, NULL, NULL) == 1 && !asy_db_bool(0, 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("there is no vault in this database"),
+				 errdetail("The user mapping refers to a secret in Supabase Vault, and view vault.decrypted_secrets does not exist."),
+				 errhint("CREATE EXTENSION supabase_vault; or give the secret by COPY authsync.new_secret.")));
+	if (asy_db_run("SELECT v.decrypted_secret::pg_catalog.text FROM vault.decrypted_secrets AS v WHERE v.name::pg_catalog.text = $1", true, 1, types, values, NULL) == 1)
+	{
+		char	   *secret = asy_db_text(0, 1);
+
+		value = secret ? MemoryContextStrdup(context, secret) : NULL;
+	}
+	SPI_finish();
+	asy_db_restore(&saved);
+	if (value == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("the vault has no secret \"%s\"", name),
+				 errdetail("Role \"%s\" looked for it, in vault.decrypted_secrets.", GetUserNameFromId(role, false))));
+	return value;
+}
