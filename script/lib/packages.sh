@@ -57,7 +57,7 @@ find_postgres() {
 
 # One package a line. A PostgreSQL that is not Debian's is taken as complete, with its headers.
 packages_for() {
-	echo gcc make libc6-dev | tr ' ' '\n'
+	echo gcc make libc6-dev libcurl4-openssl-dev libssl-dev | tr ' ' '\n'
 	if [[ $PG_CONFIG == /usr/lib/postgresql/* ]]; then
 		printf '%s\n' "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR"
 	fi
@@ -65,7 +65,7 @@ packages_for() {
 		if [[ $PG_CONFIG == /usr/lib/postgresql/* ]]; then
 			echo "postgresql-$PG_MAJOR-pgtap"
 		fi
-		printf '%s\n' perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl
+		printf '%s\n' python3 openssl perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl
 	fi
 }
 

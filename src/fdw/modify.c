@@ -103,8 +103,7 @@ asy_fdw_begin_modify(ModifyTableState *mt, ResultRelInfo *rri, List *private, in
 	if (flags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 	m = begin(rri, estate, mt->operation == CMD_INSERT ? "an INSERT" : mt->operation == CMD_UPDATE ? "an UPDATE" : "a DELETE");
-	m->batches = mt->operation == CMD_INSERT && rri->ri_projectReturning == NULL && rri->ri_WithCheckOptions == NIL &&
-		!(rri->ri_TrigDesc && (rri->ri_TrigDesc->trig_insert_after_row || rri->ri_TrigDesc->trig_insert_before_row));
+	m->batches = mt->operation == CMD_INSERT;
 	if (mt->operation == CMD_UPDATE)
 	{
 		Bitmapset  *set = ExecGetUpdatedCols(rri, estate);
@@ -128,8 +127,7 @@ asy_fdw_begin_insert(ModifyTableState *mt, ResultRelInfo *rri)
 	EState	   *estate = mt->ps.state;
 	Modify	   *m = begin(rri, estate, "an INSERT");
 
-	m->batches = rri->ri_projectReturning == NULL &&
-		!(rri->ri_TrigDesc && (rri->ri_TrigDesc->trig_insert_after_row || rri->ri_TrigDesc->trig_insert_before_row));
+	m->batches = true;
 }
 
 int
@@ -137,8 +135,9 @@ asy_fdw_batch_size(ResultRelInfo *rri)
 {
 	Modify	   *m = rri->ri_FdwState;
 
-	/* EXPLAIN alone has none. */
-	return m && m->batches ? BATCH : 1;
+	/* Asked for when the rest of the node is known; EXPLAIN alone has no state. What is looked at row by row comes row by row. */
+	return m && m->batches && rri->ri_projectReturning == NULL && rri->ri_WithCheckOptions == NIL &&
+		!(rri->ri_TrigDesc && (rri->ri_TrigDesc->trig_insert_after_row || rri->ri_TrigDesc->trig_insert_before_row)) ? BATCH : 1;
 }
 
 void
@@ -297,23 +296,40 @@ asy_fdw_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot, TupleTa
 	MemoryContextReset(m->context);
 	old = MemoryContextSwitchTo(m->context);
 	talk = begin_insert(m, slot);
-	asy_talk_finish(talk);
+	while (asy_talk_state(talk) == ASY_TALK_BUSY || asy_talk_state(talk) == ASY_TALK_PAGE)
+		asy_talks_wait(&talk, 1, 0);
+	if (asy_talk_state(talk) == ASY_TALK_FAILED)
+		throw_quietly(m, talk->fault, talk->in.given);
 	if (written_user(talk, &user))
 		fill_slot(m, &user, slot);
 	MemoryContextSwitchTo(old);
 	return slot;
 }
 
+/*
+ * COPY would quote the line in the error's context, and with it a password that
+ * stands there.
+ */
+static void
+throw_quietly(Modify *m, const AsyFault *fault, uint32 given)
+{
+	if (given & (ASY_BIT(ASY_PASSWORD) | ASY_BIT(ASY_PASSWORD_HASH)))
+		error_context_stack = NULL;
+	asy_fault_throw(fault, m->server->name);
+}
+
 /* The fault of one of many, with how many are there all the same. */
 static void
-throw_for_batch(Modify *m, AsyFault *fault, int done, int n, TupleTableSlot *slot)
+throw_for_batch(Modify *m, AsyFault *fault, uint32 given, int done, int n, TupleTableSlot *slot)
 {
 	AuthUser   *user = user_of_slot(m, slot);
 	const char *who = user->value[ASY_EMAIL].present ? user->value[ASY_EMAIL].text : user->value[ASY_ID].present ? user->value[ASY_ID].text : NULL;
 
+	if (n == 1)
+		throw_quietly(m, fault, given);
 	fault->detail = psprintf("%s%sUser %s was refused; of the %d users of this batch %d had been created, and stay.",
-							 fault->detail ? fault->detail : "", fault->detail ? " " : "", who ? psprintf("\"%s\"", who) : "without e-mail", n, done);
-	asy_fault_throw(fault, m->server->name);
+							 fault->detail ? fault->detail : "", fault->detail ? ". " : "", who ? psprintf("\"%s\"", who) : "without e-mail", n, done);
+	throw_quietly(m, fault, given);
 }
 
 TupleTableSlot **
@@ -328,6 +344,7 @@ asy_fdw_insert_batch(EState *estate, ResultRelInfo *rri, TupleTableSlot **slots,
 	int			next = 0;
 	int			done = 0;
 	int			refused = -1;
+	uint32		all_given = 0;
 	AsyFault   *fault = NULL;
 
 	(void) estate;
@@ -347,6 +364,7 @@ asy_fdw_insert_batch(EState *estate, ResultRelInfo *rri, TupleTableSlot **slots,
 			if (m->fields[a] != ASY_NFIELDS && !slots[i]->tts_isnull[a])
 				given |= ASY_BIT(m->fields[a]);
 		check_given(m, given);
+		all_given |= given;
 	}
 	for (;;)
 	{
@@ -380,7 +398,7 @@ asy_fdw_insert_batch(EState *estate, ResultRelInfo *rri, TupleTableSlot **slots,
 		row[ready] = row[under_way];
 	}
 	if (fault)
-		throw_for_batch(m, fault, done, *n, slots[refused]);
+		throw_for_batch(m, fault, all_given, done, *n, slots[refused]);
 	MemoryContextSwitchTo(old);
 	return slots;
 }

@@ -96,9 +96,9 @@ asy_fdw_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 													  list_make1(makeInteger((int) wanted_at_most(root, rel)))));
 }
 
-/* The fields that the target list and the conditions read. */
+/* The fields that what is above and the conditions read. (The plan's target list may be left to whoever projects.) */
 static uint32
-wanted_fields(Oid relid, Index varno, List *tlist, List *clauses)
+wanted_fields(Oid relid, RelOptInfo *base, List *clauses)
 {
 	Bitmapset  *attrs = NULL;
 	Relation	rel = table_open(relid, NoLock);
@@ -107,9 +107,9 @@ wanted_fields(Oid relid, Index varno, List *tlist, List *clauses)
 	uint32		wanted = 0;
 	ListCell   *lc;
 
-	pull_varattnos((Node *) tlist, varno, &attrs);
+	pull_varattnos((Node *) base->reltarget->exprs, base->relid, &attrs);
 	foreach(lc, clauses)
-		pull_varattnos((Node *) lfirst_node(RestrictInfo, lc)->clause, varno, &attrs);
+		pull_varattnos((Node *) lfirst_node(RestrictInfo, lc)->clause, base->relid, &attrs);
 	for (int i = 0; i < desc->natts; i++)
 		if (fields[i] != ASY_NFIELDS &&
 			(bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, attrs) || bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, attrs)))
@@ -139,7 +139,7 @@ asy_fdw_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, L
 	{
 		Known	   *known = rel->fdw_private;
 		AsyPushdown *p = &known->pushdown;
-		List	   *private = private_list(p->kind, p->many, intVal(linitial(path->fdw_private)), wanted_fields(relid, rel->relid, tlist, clauses),
+		List	   *private = private_list(p->kind, p->many, intVal(linitial(path->fdw_private)), wanted_fields(relid, rel, clauses),
 										  known->server->oid, relid);
 
 		/* All conditions are checked here too. */
