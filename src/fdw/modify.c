@@ -283,6 +283,18 @@ written_user(const AsyTalk *talk, AuthUser *user)
 	return true;
 }
 
+/*
+ * COPY would quote the line in the error's context, and with it a password that
+ * stands there.
+ */
+static void
+throw_quietly(Modify *m, const AsyFault *fault, uint32 given)
+{
+	if (given & (ASY_BIT(ASY_PASSWORD) | ASY_BIT(ASY_PASSWORD_HASH)))
+		error_context_stack = NULL;
+	asy_fault_throw(fault, m->server->name);
+}
+
 TupleTableSlot *
 asy_fdw_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot, TupleTableSlot *plan)
 {
@@ -304,18 +316,6 @@ asy_fdw_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot, TupleTa
 		fill_slot(m, &user, slot);
 	MemoryContextSwitchTo(old);
 	return slot;
-}
-
-/*
- * COPY would quote the line in the error's context, and with it a password that
- * stands there.
- */
-static void
-throw_quietly(Modify *m, const AsyFault *fault, uint32 given)
-{
-	if (given & (ASY_BIT(ASY_PASSWORD) | ASY_BIT(ASY_PASSWORD_HASH)))
-		error_context_stack = NULL;
-	asy_fault_throw(fault, m->server->name);
 }
 
 /* The fault of one of many, with how many are there all the same. */

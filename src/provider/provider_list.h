@@ -2,4 +2,6 @@
  * provider_list.h
  *	  Every provider, a row each. registry.c includes it twice.
  */
+#ifdef PROVIDER
 PROVIDER(supabase)
+#endif

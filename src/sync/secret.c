@@ -143,7 +143,7 @@ asy_secret_from_vault(const char *name, Oid role)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("there is no vault in this database"),
-				 errdetail("The user mapping refers to a secret in Supabase Vault, and view vault.decrypted_secrets does not exist."),
+				 errdetail("The user mapping refers to a secret in the vault, and view vault.decrypted_secrets does not exist."),
 				 errhint("CREATE EXTENSION supabase_vault; or give the secret by COPY authsync.new_secret.")));
 	if (asy_db_run("SELECT v.decrypted_secret::pg_catalog.text FROM vault.decrypted_secrets AS v WHERE v.name::pg_catalog.text = $1", true, 1, types, values, NULL) == 1)
 	{
