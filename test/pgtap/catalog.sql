@@ -37,7 +37,7 @@ SELECT is((SELECT string_agg(name, ', ') FROM tap.functions WHERE has_function_p
 SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', name, holder, privilege), ', ') FROM tap.relations, tap.holders(coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)))
             WHERE holder NOT IN (relowner::regrole::text, 'service_role')), NULL, 'no privilege on a table, view or sequence');
 SELECT is((SELECT string_agg(attrelid::regclass || '.' || attname, ', ') FROM pg_attribute WHERE attrelid IN (SELECT oid FROM tap.relations) AND attacl IS NOT NULL), NULL, '… nor on a column');
-SELECT is((SELECT string_agg(DISTINCT name || ' ' || privilege, ', ') FROM tap.relations, tap.holders(relacl) WHERE holder = 'service_role' AND privilege <> 'SELECT'), NULL, 'an operator only reads tables and views');
+SELECT is((SELECT string_agg(DISTINCT name || ' ' || privilege, ', ') FROM tap.relations, tap.holders(relacl) WHERE holder = 'service_role' AND privilege <> 'SELECT'), 'authsync.new_secret INSERT', 'an operator only reads tables and views, save that he may give a secret');
 SELECT is((SELECT array_agg(concat_ws(' ', holder, privilege)) FROM pg_namespace, tap.holders(nspacl) WHERE nspname = 'authsync' AND holder <> nspowner::regrole::text AND holder <> 'service_role'),
     ARRAY['PUBLIC USAGE'], 'schema authsync: USAGE for all, CREATE for nobody');
 SELECT is((SELECT string_agg(t.oid::regtype || ' ' || holder, ', ') FROM pg_type AS t, tap.holders(typacl) WHERE t.oid IN (SELECT objid FROM tap.members WHERE classid = 'pg_type'::regclass)
@@ -45,7 +45,7 @@ SELECT is((SELECT string_agg(t.oid::regtype || ' ' || holder, ', ') FROM pg_type
 
 -- Functions
 CREATE VIEW tap.pins_itself AS SELECT * FROM tap.functions WHERE name ~ '^authsync\.(watch_|handle_new_user\(|handle_updated_users?\(|signups_(kept|changed|deleted))';
-CREATE VIEW tap.looks_nothing_up AS SELECT * FROM tap.functions WHERE name IN ('authsync.read_entry(json)', 'authsync.to_user_id(text)', 'authsync.clean_json(json)', 'authsync.uid()');
+CREATE VIEW tap.looks_nothing_up AS SELECT * FROM tap.functions WHERE name IN ('authsync.read_entry(json)', 'authsync.to_user_id(text)', 'authsync.clean_json(json)', 'authsync.uid()', 'authsync.fdw_handler()', 'authsync.fdw_validator(text[],oid)');
 SELECT is((SELECT string_agg(name, ', ') FROM tap.functions
             WHERE 'search_path=pg_catalog, pg_temp' = ANY (coalesce(proconfig, '{}')) IS NOT TRUE AND prokind <> 'p'
               AND name NOT IN ('authsync.signup_entries()', 'authsync.mismatch_entries()') AND oid NOT IN (SELECT oid FROM tap.pins_itself UNION SELECT oid FROM tap.looks_nothing_up)), NULL,
@@ -71,8 +71,8 @@ SELECT isnt((SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE
 
 -- What pg_dump takes along: all tables but what is worth nothing elsewhere, with their sequences.
 SELECT is((SELECT string_agg(tap.relations.name, ', ') FROM tap.relations, pg_extension WHERE extname = 'authsync' AND relkind IN ('r', 'p') AND NOT tap.relations.oid = ANY (extconfig) AND name <> 'authsync.progress_rows'
-             AND name NOT IN ('authsync.suspects', 'authsync.departed', 'authsync.gaps', 'authsync.changes', 'authsync.arrivals', 'authsync.signups', 'authsync.bookkeeping')),
-    NULL, 'every table is dumped, save the books, which a copy has to make for itself');
+             AND name NOT IN ('authsync.suspects', 'authsync.departed', 'authsync.gaps', 'authsync.changes', 'authsync.arrivals', 'authsync.signups', 'authsync.bookkeeping', 'authsync.secrets')),
+    NULL, 'every table is dumped, save the books, which a copy has to make for itself, and secrets');
 SELECT is((SELECT string_agg(name, ', ') FROM tap.relations AS s JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.deptype IN ('a', 'i'), pg_extension AS e
             WHERE extname = 'authsync' AND relkind = 'S' AND d.refobjid = ANY (extconfig) AND NOT s.oid = ANY (extconfig)), NULL, '… with its sequence');
 SELECT is((SELECT string_agg(attrelid::regclass || '.' || attname, ', ') FROM pg_attribute WHERE attrelid IN (SELECT oid FROM tap.relations WHERE relkind IN ('r', 'p')) AND attnum > 0
