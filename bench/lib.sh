@@ -196,6 +196,23 @@ SELECT bench.cpu() - :before;
 SQL
 }
 
+# By how many megabytes the server's own memory grows (its peak, seen from outside every 10 ms) while a session runs something.
+memory()	# NAME BEFORE SQL
+{
+	local pid start peak=0 now session there="SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'bench memory'"
+	psql -XqAt -v ON_ERROR_STOP=1 -d "$1" -c "SET application_name = 'bench memory'" -c "$2" -c "SELECT pg_sleep(2)" -c "$3" >>results/log 2>&1 &
+	session=$!
+	wait_until "$1" "$there"
+	pid=$(q "$1" -c "SELECT pid FROM pg_stat_activity WHERE application_name = 'bench memory'")
+	start=$(awk '/^RssAnon/ { print $2 }' "/proc/$pid/status")
+	while now=$(awk '/^RssAnon/ { print $2 }' "/proc/$pid/status" 2>>results/log) && [ -n "$now" ]; do
+		[ "$now" -le "$peak" ] || peak=$now
+		sleep 0.01
+	done
+	wait "$session"
+	calc "($peak - $start) / 1024"
+}
+
 # Until a query says "t"; half a minute at most.
 wait_until()	# NAME SQL
 {

@@ -30,7 +30,7 @@ if [ "$BENCH_SIZE" = curves ]; then
 fi
 
 metrics=("$@")
-[ $# -gt 0 ] || metrics=(signup bulk login backfill look books locks)
+[ $# -gt 0 ] || metrics=(signup bulk login backfill look books locks provider)
 for metric in "${metrics[@]}"; do
 	[ -f "bench/metrics/$metric.sh" ] || { echo "no such metric: $metric" >&2; exit 2; }
 done

@@ -64,20 +64,3 @@ look_is_sound()
 	[ "$(q look -c "SELECT count(*) FROM get_auth_profile_mismatches(NULL) WHERE status = 'auth_only' OR status = 'email_mismatch'")" = 20 ] ||
 		{ echo "not 20 have drifted" >&2; return 1; }
 }
-
-# By how many megabytes the server's own memory grows (its peak, seen from outside every 10 ms) while a session runs something.
-memory()	# NAME BEFORE SQL
-{
-	local pid start peak=0 now session there="SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'bench memory'"
-	psql -XqAt -v ON_ERROR_STOP=1 -d "$1" -c "SET application_name = 'bench memory'" -c "$2" -c "SELECT pg_sleep(2)" -c "$3" >>results/log 2>&1 &
-	session=$!
-	wait_until "$1" "$there"
-	pid=$(q "$1" -c "SELECT pid FROM pg_stat_activity WHERE application_name = 'bench memory'")
-	start=$(awk '/^RssAnon/ { print $2 }' "/proc/$pid/status")
-	while now=$(awk '/^RssAnon/ { print $2 }' "/proc/$pid/status" 2>>results/log) && [ -n "$now" ]; do
-		[ "$now" -le "$peak" ] || peak=$now
-		sleep 0.01
-	done
-	wait "$session"
-	calc "($peak - $start) / 1024"
-}

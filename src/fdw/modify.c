@@ -27,7 +27,7 @@
 #include "fdw/option.h"
 
 /* Rows that a statement hands over at once, to be created concurrency at a time. */
-#define BATCH 1000
+#define BATCH 4000
 
 typedef struct Modify
 {
