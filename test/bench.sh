@@ -36,7 +36,7 @@ row=2		# below the head
 while IFS='|' read -r _ _ what unit peer _; do
 	row=$((row + 1))
 	line=$(sed -n "${row}p" "$results/table.md")
-	ok "a number for: $what${peer:+ (beside: $peer)}" grep -qE "^\| ${what//[()\`]/.} \| ${peer//[()`]/.} \| ${peer:+$number $unit} \| $number $unit \|" <<<"$line"
+	ok "a number for: $what${peer:+ (beside: $peer)}" grep -qE "^\| ${what//[()\`]/.} \| ${peer//[()\`]/.} \| ${peer:+$number $unit} \| $number $unit \|" <<<"$line"
 done < <(grep -v '^#' bench/rows.tsv | tr '\t' '|')		# tabs are blanks to read: two of them would be one
 ok "no row that nobody asked for" test "$(grep -c '^| ' "$results/table.md")" -eq "$(($(grep -vc '^#' bench/rows.tsv) + 2))"
 
