@@ -159,16 +159,22 @@ asy_init_range_table(EState *estate, Relation rel)
 /* 17: a path says which clauses it takes (9e9931d2bf); 18: and whether it is disabled (e222534679) */
 #include "optimizer/pathnode.h"
 #if PG_VERSION_NUM >= 180000
+#define asy_create_joined_foreignscan_path(root, rel, rows, startup, total, outer, private) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, outer, NULL, NIL, private)
 #define asy_create_foreignscan_path(root, rel, target, rows, startup, total, keys, private) \
 	create_foreignscan_path(root, rel, target, rows, 0, startup, total, keys, NULL, NULL, NIL, private)
 #define asy_create_foreign_upper_path(root, rel, target, rows, startup, total, keys, private) \
 	create_foreign_upper_path(root, rel, target, rows, 0, startup, total, keys, NULL, NIL, private)
 #elif PG_VERSION_NUM >= 170000
+#define asy_create_joined_foreignscan_path(root, rel, rows, startup, total, outer, private) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL, private)
 #define asy_create_foreignscan_path(root, rel, target, rows, startup, total, keys, private) \
 	create_foreignscan_path(root, rel, target, rows, startup, total, keys, NULL, NULL, NIL, private)
 #define asy_create_foreign_upper_path(root, rel, target, rows, startup, total, keys, private) \
 	create_foreign_upper_path(root, rel, target, rows, startup, total, keys, NULL, NIL, private)
 #else
+#define asy_create_joined_foreignscan_path(root, rel, rows, startup, total, outer, private) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, private)
 #define asy_create_foreignscan_path(root, rel, target, rows, startup, total, keys, private) \
 	create_foreignscan_path(root, rel, target, rows, startup, total, keys, NULL, NULL, private)
 #define asy_create_foreign_upper_path(root, rel, target, rows, startup, total, keys, private) \
@@ -188,9 +194,10 @@ asy_scan_user(ScanState *node, int scanrelid)
 	(void) scanrelid;
 	return OidIsValid(plan->checkAsUser) ? plan->checkAsUser : GetUserId();
 #else
-	RangeTblEntry *rte = scanrelid > 0 ? exec_rt_fetch(scanrelid, node->ps.state) : NULL;
+	int			rti = scanrelid > 0 ? scanrelid : bms_next_member(((ForeignScan *) node->ps.plan)->fs_relids, -1);
+	RangeTblEntry *rte = exec_rt_fetch(rti, node->ps.state);
 
-	return rte && OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+	return OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
 #endif
 }
 static inline Oid

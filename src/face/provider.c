@@ -104,14 +104,15 @@ authsync_take_secret(PG_FUNCTION_ARGS)
 
 static emit_log_hook_type next_log = NULL;
 
-/* What COPY says of a line that it cannot take apart quotes it. */
+/* What COPY says of a line that it cannot take apart quotes it. Cut in place: whoever made the text frees it. */
 static void
 hush(ErrorData *edata)
 {
-	static char quiet[] = "COPY new_secret";
+	static const char quiet[] = "COPY new_secret";
+	char	   *at = edata->context ? strstr(edata->context, quiet) : NULL;
 
-	if (edata->context && strstr(edata->context, quiet))
-		edata->context = quiet;
+	if (at)
+		at[strlen(quiet)] = '\0';
 	if (next_log)
 		next_log(edata);
 }

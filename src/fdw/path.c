@@ -14,6 +14,7 @@
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
 #include "optimizer/tlist.h"
@@ -84,6 +85,56 @@ wanted_at_most(PlannerInfo *root, RelOptInfo *rel)
 	return (int64) root->limit_tuples;
 }
 
+/* A member of an equivalence class that is a column to ask by. */
+static bool
+is_asked_by(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em, void *arg)
+{
+	Known	   *known = arg;
+	Node	   *node = (Node *) em->em_expr;
+
+	(void) root;
+	(void) ec;
+	if (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	if (!IsA(node, Var) || ((Var *) node)->varno != (int) rel->relid)
+		return false;
+	switch (asy_fdw_field(known->relid, ((Var *) node)->varattno))
+	{
+		case ASY_ID:
+			return known->server->provider->ask[ASY_ASK_GET] != NULL;
+		case ASY_EMAIL:
+			return known->server->provider->ask[ASY_ASK_FIND] != NULL;
+		default:
+			return false;
+	}
+}
+
+/* One request for each row of another table that is joined by id or e-mail: for few rows cheaper than a listing. */
+static void
+add_joined_paths(PlannerInfo *root, RelOptInfo *rel, Known *known)
+{
+	List	   *clauses;
+	ListCell   *lc;
+
+	clauses = list_copy(rel->joininfo);
+	if (rel->has_eclass_joins)
+		clauses = list_concat(clauses, generate_implied_equalities_for_column(root, rel, is_asked_by, known, rel->lateral_referencers));
+	foreach(lc, clauses)
+	{
+		RestrictInfo *info = lfirst_node(RestrictInfo, lc);
+		Relids		outer;
+
+		if (!join_clause_is_movable_to(info, rel) ||
+			asy_pushdown_choose(known->server, rel, known->relid, list_make1(info)).value == NULL)
+			continue;
+		outer = bms_del_member(bms_union(info->clause_relids, rel->lateral_relids), rel->relid);
+		if (bms_is_empty(outer))
+			continue;
+		add_path(rel, (Path *) asy_create_joined_foreignscan_path(root, rel, 1, REQUEST_COST, REQUEST_COST + cpu_tuple_cost * 10, outer,
+																 list_make1(makeInteger(0))));
+	}
+}
+
 void
 asy_fdw_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
@@ -94,6 +145,8 @@ asy_fdw_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	(void) relid;
 	add_path(rel, (Path *) asy_create_foreignscan_path(root, rel, NULL, rel->rows, startup, total, NIL,
 													  list_make1(makeInteger((int) wanted_at_most(root, rel)))));
+	if (known->pushdown.kind < ASY_SCAN_FIND)
+		add_joined_paths(root, rel, known);
 }
 
 /* The fields that what is above and the conditions read. (The plan's target list may be left to whoever projects.) */
@@ -138,7 +191,8 @@ asy_fdw_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, L
 	else
 	{
 		Known	   *known = rel->fdw_private;
-		AsyPushdown *p = &known->pushdown;
+		AsyPushdown joined = asy_pushdown_choose(known->server, rel, relid, clauses);
+		AsyPushdown *p = path->path.param_info ? &joined : &known->pushdown;
 		List	   *private = private_list(p->kind, p->many, intVal(linitial(path->fdw_private)), wanted_fields(relid, rel, clauses),
 										  known->server->oid, relid);
 

@@ -353,7 +353,7 @@ asy_fdw_end(ForeignScanState *node)
 
 /* ---- EXPLAIN ---- */
 
-/* The request that comes first; "…" stands for what is not known yet, and for those that follow. */
+/* The request that comes first, with ID or EMAIL for what is not known yet; "…" says that more may follow. */
 static const char *
 first_request(UserScan *scan, List *values)
 {
@@ -363,7 +363,8 @@ first_request(UserScan *scan, List *values)
 	Const	   *known = value && IsA(value, Const) && !((Const *) value)->constisnull ? (Const *) value : NULL;
 	const char *path;
 
-	in.subject = in.email = known && known->consttype == TEXTOID ? TextDatumGetCString(known->constvalue) : "-";
+	in.subject = in.email = known && known->consttype == TEXTOID ? TextDatumGetCString(known->constvalue) :
+		scan->kind == ASY_SCAN_GET ? "ID" : "EMAIL";
 	if (scan->kind == ASY_SCAN_SINCE)
 	{
 		in.has_since = true;
@@ -373,7 +374,7 @@ first_request(UserScan *scan, List *values)
 	if (talk->nrequests == 0)
 		return "none";
 	path = talk->requests[0].url + strlen(scan->server->url);
-	return psprintf("%s %s%s", talk->requests[0].method, path, known || scan->kind == ASY_SCAN_COUNT ? "" : " …");
+	return psprintf("%s %s%s", talk->requests[0].method, path, (known && !scan->many) || scan->kind == ASY_SCAN_COUNT ? "" : " …");
 }
 
 void

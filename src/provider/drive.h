@@ -52,6 +52,9 @@ extern AsyFault *asy_status_fault(const AsyTalk *talk, int answer);
 /* status.c: how long to wait, as the answer says it; -1: it does not. */
 extern int	asy_status_retry_after(const AsyHttpAnswer *answer);
 
+/* status.c: how long nothing more is to be asked, where an answer that was given says so; 0: ask on. */
+extern int	asy_status_used_up(const AsyHttpAnswer *answer);
+
 /* Everything secret that a request of it may hold, for asy_fault_quote. palloc'd, NULL at the end. */
 extern const char *const *asy_talk_secrets(const AsyTalk *talk);
 

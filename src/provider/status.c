@@ -81,6 +81,21 @@ asy_status_retry_after(const AsyHttpAnswer *answer)
 	return seconds < 0 ? -1 : (int) (Min(seconds, WAIT_MAX_S) * 1000);
 }
 
+int
+asy_status_used_up(const AsyHttpAnswer *answer)
+{
+	static const char *const remaining[] = {"x-ratelimit-remaining", "x-rate-limit-remaining", NULL};
+
+	for (int i = 0; remaining[i]; i++)
+	{
+		char	   *left = asy_http_header(answer, remaining[i]);
+
+		if (left && strcmp(left, "0") == 0)
+			return Max(asy_status_retry_after(answer), 0);
+	}
+	return 0;
+}
+
 /* Error texts as providers have them: the first that is there. */
 static char *
 said(const AsyJson *json, const char *const *pointers)

@@ -280,6 +280,9 @@ take_answer(AsyTalk *talk, int i)
 		try_again(talk, i, with_jitter(200 << u->tries++));
 		return;
 	}
+	/* The last one that it lets through in this window: who asks before the next is refused. */
+	if (answer->http->fault == NULL && asy_status_used_up(answer->http) > 0)
+		asy_budget_pause(talk->server, asy_status_used_up(answer->http));
 	u->answered = true;
 }
 
