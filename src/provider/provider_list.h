@@ -5,4 +5,5 @@
 #ifdef PROVIDER
 PROVIDER(supabase)
 PROVIDER(auth0)
+PROVIDER(okta)
 #endif
