@@ -6,4 +6,5 @@
 PROVIDER(supabase)
 PROVIDER(auth0)
 PROVIDER(okta)
+PROVIDER(clerk)
 #endif
