@@ -7,4 +7,5 @@ PROVIDER(supabase)
 PROVIDER(auth0)
 PROVIDER(okta)
 PROVIDER(clerk)
+PROVIDER(workos)
 #endif
