@@ -334,6 +334,16 @@ extern bool asy_found(AsyTalk *talk, int answer, int node);
 /* Every element of an array; the number of new ones, or -1 with a fault. */
 extern int	asy_found_all(AsyTalk *talk, int answer, int array);
 
+/*
+ * A whole listing whose cursor is the id of a user (after.c): ask writes down the
+ * request for the page after him, or the first; more says whether an answer's
+ * page has another one after it. users points to the array, one is the path that
+ * a single user's id follows.
+ */
+typedef void (*AsyAskAfter) (AsyTalk *talk, const char *id);
+typedef bool (*AsyMoreAfter) (const AsyJson *json);
+extern AsyTurn asy_list_after(AsyTalk *talk, const char *users, const char *one, AsyAskAfter ask, AsyMoreAfter more);
+
 /* The subject of a node; NULL if it has none. */
 extern char *asy_subject_of(const AsyTalk *talk, const AsyJson *json, int node);
 

@@ -4,4 +4,8 @@
  */
 #ifdef PROVIDER
 PROVIDER(supabase)
+PROVIDER(auth0)
+PROVIDER(okta)
+PROVIDER(clerk)
+PROVIDER(workos)
 #endif

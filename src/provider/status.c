@@ -117,7 +117,7 @@ asy_status_fault(const AsyTalk *talk, int i)
 		"/error_code", "/errorCode", "/code", "/scimType", "/errors/0/code", "/__type", "/error", "/error/status", NULL
 	};
 	static const char *const texts[] = {
-		"/msg", "/message", "/error_description", "/errorMessage", "/detail", "/errorSummary", "/error/message",
+		"/msg", "/message", "/error_description", "/errorMessage", "/detail", "/errorCauses/0/errorSummary", "/errorSummary", "/error/message",
 		"/errors/0/long_message", "/errors/0/message", "/error", NULL
 	};
 	AsyAnswer  *answer = &talk->answers[i];
@@ -132,8 +132,8 @@ asy_status_fault(const AsyTalk *talk, int i)
 		return NULL;
 	if (status == 429)
 		class = ASY_FAULT_THROTTLED;
-	else if (status == 503 && asy_status_retry_after(answer->http) >= 0)
-		class = ASY_FAULT_THROTTLED;
+	else if (status == 503 && asy_http_header(answer->http, "retry-after") && asy_status_retry_after(answer->http) >= 0)
+		class = ASY_FAULT_THROTTLED;	/* some say on every answer when their limit is next counted anew: no reason to wait */
 	else if (status >= 500)
 		class = status == 504 ? ASY_FAULT_TIMEOUT : ASY_FAULT_BROKEN;
 	else if (status == 401)
