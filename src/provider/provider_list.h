@@ -4,4 +4,5 @@
  */
 #ifdef PROVIDER
 PROVIDER(supabase)
+PROVIDER(keycloak)
 #endif
