@@ -23,6 +23,7 @@ asy_paging_new(AsyTalk *talk, void (*ask) (AsyTalk *talk, int64 start, int size)
 	p->read = read;
 	p->total = -1;
 	p->first_total = -1;
+	p->nobody_from = PG_INT64_MAX;
 	p->size = Max(talk->page_size, 2);
 	p->overlap = 1;
 	return p;
@@ -135,6 +136,7 @@ asy_paging_turn(AsyTalk *talk, AsyPaging *p)
 				p->first_total = page->total;
 		}
 		n = asy_json_count(json, page->array);
+		p->nobody_from = n == 0 ? Min(p->nobody_from, page->start) : p->nobody_from > page->start ? p->nobody_from : PG_INT64_MAX;
 
 		/* Beyond the end some begin again with the first, which looks like a page that joins. */
 		if (page->start > 0 && ((page->total >= 0 && page->start >= page->total) || !is_joined(talk, json, page->array)))
@@ -147,11 +149,11 @@ asy_paging_turn(AsyTalk *talk, AsyPaging *p)
 
 		reached = page->start + (p->by_stride ? page->size : n);
 		if (p->by_stride)
-			ended = n < page->size && (p->total < 0 ? fresh == 0 : reached >= p->total);
+			ended = n < page->size && reached >= Min(p->total, p->nobody_from);
 		else
 			ended = p->total < 0 ? fresh == 0 && n < page->size : reached >= p->total;
 		if (ended)
-			return asy_paging_complete(talk, p->first_total, p->total);
+			return p->by_stride ? ASY_DONE : asy_paging_complete(talk, p->first_total, p->total);
 		if (p->by_stride)
 			p->hidden += page->size - n;
 		else if (n == 0)

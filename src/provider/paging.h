@@ -31,7 +31,7 @@ typedef struct AsyPaging
 	/* by the driver */
 	void		(*ask) (AsyTalk *talk, int64 start, int size);	/* writes one request down */
 	bool		(*read) (AsyTalk *talk, int answer, AsyPage *page); /* false: with a fault */
-	bool		by_stride;		/* a page may be short though more follow, and total may be less than there are */
+	bool		by_stride;		/* a page may be short though more follow; the driver compares with the count itself */
 	bool		by_number;		/* start must be a multiple of size */
 	int64		total;			/* known before the first page; else -1 */
 
@@ -42,6 +42,7 @@ typedef struct AsyPaging
 	int64		back;			/* how far it steps back; 0: it does not */
 	int			steps_back;
 	int64		first_total;
+	int64		nobody_from;	/* where a page had nobody */
 	int64		hidden;			/* places of pages where nobody was; by_stride */
 	int			n;				/* pages asked for in this turn */
 	AsyPage		pages[ASY_TALK_WIDTH];

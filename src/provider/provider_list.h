@@ -5,4 +5,5 @@
 #ifdef PROVIDER
 PROVIDER(supabase)
 PROVIDER(keycloak)
+PROVIDER(scim)
 #endif
