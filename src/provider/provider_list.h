@@ -6,4 +6,5 @@
 PROVIDER(supabase)
 PROVIDER(keycloak)
 PROVIDER(scim)
+PROVIDER(rest)
 #endif
