@@ -7,4 +7,5 @@ PROVIDER(supabase)
 PROVIDER(keycloak)
 PROVIDER(scim)
 PROVIDER(rest)
+PROVIDER(firebase)
 #endif
