@@ -8,4 +8,5 @@ PROVIDER(keycloak)
 PROVIDER(scim)
 PROVIDER(rest)
 PROVIDER(firebase)
+PROVIDER(cognito)
 #endif
