@@ -183,7 +183,7 @@ classify(const AsyTalk *talk, int i, AsyFault *fault)
 	if (fault->class == ASY_FAULT_ADDRESS)
 		fault->hint = "Check the server's options url, region and user_pool_id.";
 	else if (fault->class == ASY_FAULT_SCOPE)
-		fault->hint = "Its policy must allow cognito-idp:ListUsers on the pool, and to write AdminCreateUser, AdminUpdateUserAttributes and so on.";
+		fault->hint = "Its policy must allow cognito-idp:ListUsers on the pool, and cognito-idp:Admin* to write.";
 }
 
 static void
@@ -293,12 +293,15 @@ find(AsyTalk *talk)
 
 /* ---- writing ---- */
 
+/* One call after the other: of two at once the service may refuse one. */
 typedef enum Stage
 {
 	NAME_ASKED,					/* whom sub is */
-	CREATED,
-	CHANGED,					/* the attributes */
-	SET,						/* what has calls of its own */
+	NAMED,
+	ATTRIBUTES_SET,
+	ATTRIBUTES_GONE,
+	PASSWORD_SET,
+	BLOCKED_SET,
 	SHOWN
 } Stage;
 
@@ -329,7 +332,8 @@ collect(const AsyTalk *talk, StringInfo set, StringInfo gone)
 		const AsyValue *value = asy_given(talk, attributes[i].field);
 
 		if (value && value->present)
-			put_attribute(set, attributes[i].attribute, asy_fields[attributes[i].field].type == ASY_BOOL ? (value->flag ? "true" : "false") : value->text);
+			put_attribute(set, attributes[i].attribute,
+						  asy_fields[attributes[i].field].type != ASY_BOOL ? value->text : value->flag ? "true" : "false");
 		else if (value)
 			asy_json_put_text(gone, NULL, attributes[i].attribute);
 	}
@@ -347,58 +351,49 @@ collect(const AsyTalk *talk, StringInfo set, StringInfo gone)
 	}
 }
 
-/* The next call of a write, by where it stands; what came of the last is good. */
+/* The next call of a write that has something to do; the last was good. */
 static AsyTurn
 go_on(AsyTalk *talk, Write *w)
 {
 	bool		creates = talk->ask == ASY_ASK_CREATE;
-	StringInfo	set = makeStringInfo();
-	StringInfo	gone = makeStringInfo();
 	const AsyValue *blocked = asy_given(talk, ASY_BLOCKED);
 	const char *password = asy_given_text(talk, ASY_PASSWORD);
-	StringInfo	body;
+	StringInfo	set = makeStringInfo();
+	StringInfo	gone = makeStringInfo();
 
-	if (w->stage < CHANGED)
-	{
-		w->stage = CHANGED;
+	if (!creates)
 		collect(talk, set, gone);
-		if (!creates && set->len > 0)
-		{
-			body = begin(talk, w->username);
-			asy_json_put_raw(body, "UserAttributes", psprintf("[%s]", set->data));
-			call(talk, "AdminUpdateUserAttributes", body);
-		}
-		if (!creates && gone->len > 0)
-		{
-			body = begin(talk, w->username);
-			asy_json_put_raw(body, "UserAttributeNames", psprintf("[%s]", gone->data));
-			call(talk, "AdminDeleteUserAttributes", body);
-		}
-		if (talk->nrequests > 0)
-			return ASY_SEND;
-	}
-	if (w->stage == CHANGED)
+	while (w->stage < SHOWN && talk->nrequests == 0)
 	{
-		w->stage = SET;
-		if (password)
+		StringInfo	body = begin(talk, w->username);
+
+		switch (++w->stage)
 		{
-			body = begin(talk, w->username);
-			asy_json_put_text(body, "Password", password);
-			asy_json_put_raw(body, "Permanent", "true");
-			call(talk, "AdminSetUserPassword", body);
+			case ATTRIBUTES_SET:
+				asy_json_put_raw(body, "UserAttributes", psprintf("[%s]", set->data));
+				if (set->len > 0)
+					call(talk, "AdminUpdateUserAttributes", body);
+				break;
+			case ATTRIBUTES_GONE:
+				asy_json_put_raw(body, "UserAttributeNames", psprintf("[%s]", gone->data));
+				if (gone->len > 0)
+					call(talk, "AdminDeleteUserAttributes", body);
+				break;
+			case PASSWORD_SET:
+				asy_json_put_text(body, "Password", password);
+				asy_json_put_raw(body, "Permanent", "true");
+				if (password)
+					call(talk, "AdminSetUserPassword", body);
+				break;
+			case BLOCKED_SET:
+				if (blocked && blocked->present && (blocked->flag || !creates))
+					call(talk, blocked->flag ? "AdminDisableUser" : "AdminEnableUser", body);
+				break;
+			default:
+				list_users(talk, "sub", w->subject, NULL);
 		}
-		if (blocked && blocked->present && (blocked->flag || !creates))
-			call(talk, blocked->flag ? "AdminDisableUser" : "AdminEnableUser", begin(talk, w->username));
-		if (talk->nrequests > 0)
-			return ASY_SEND;
 	}
-	if (w->stage == SET)
-	{
-		w->stage = SHOWN;
-		list_users(talk, "sub", w->subject, NULL);
-		return ASY_SEND;
-	}
-	return pages(talk, "sub", w->subject);
+	return talk->nrequests > 0 ? ASY_SEND : pages(talk, "sub", w->subject);
 }
 
 /* The name of the user that the talk is about; false: the turn is over, and *turn is its end. */
@@ -456,6 +451,7 @@ update(AsyTalk *talk)
 	}
 	if (w->stage == NAME_ASKED && !name_him(talk, w, &turn))
 		return turn;
+	w->stage = Max(w->stage, NAMED);
 	return asy_good(talk) ? go_on(talk, w) : ASY_FAIL;
 }
 
@@ -470,11 +466,11 @@ delete(AsyTalk *talk)
 		list_users(talk, "sub", talk->in.subject, NULL);
 		return ASY_SEND;
 	}
-	if (w->stage == CHANGED)
+	if (w->stage == NAMED)
 		return asy_good(talk) ? ASY_DONE : ASY_FAIL;
 	if (!name_him(talk, w, &turn))
 		return turn;
-	w->stage = CHANGED;
+	w->stage = NAMED;
 	call(talk, "AdminDeleteUser", begin(talk, w->username));
 	return ASY_SEND;
 }
@@ -493,7 +489,7 @@ generated_name(void)
 static AsyTurn
 create(AsyTalk *talk)
 {
-	Write	   *w = write_of(talk, CREATED);
+	Write	   *w = write_of(talk, NAMED);
 	const AsyJson *json;
 	StringInfo	body;
 	StringInfo	set = makeStringInfo();
@@ -518,7 +514,7 @@ create(AsyTalk *talk)
 	}
 	if (!asy_good(talk))
 		return ASY_FAIL;
-	if (w->stage == CREATED)
+	if (w->stage == NAMED)
 	{
 		int			user;
 

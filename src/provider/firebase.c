@@ -113,7 +113,7 @@ classify(const AsyTalk *talk, int i, AsyFault *fault)
 				fault->class = words[w].class;
 		}
 	if (fault->class == ASY_FAULT_ADDRESS)
-		fault->hint = "Check the server's options url, project_id and tenant_id, and that the project has Authentication set up.";
+		fault->hint = "Check the server's options url, project_id, tenant_id and token_url, and that Authentication is set up in the project.";
 	else if (fault->class == ASY_FAULT_SCOPE)
 		fault->hint = "The service account needs role Firebase Authentication Admin (firebaseauth.users.get, .create, .update, .delete).";
 }

@@ -144,7 +144,7 @@ ask_page(AsyTalk *talk, int64 start, int size)
 static AsyTurn
 sees_too_few(AsyTalk *talk, int64 there)
 {
-	asy_fail(talk, ASY_FAULT_SCOPE, "It sees " INT64_FORMAT " users of " INT64_FORMAT " that there are: it lacks view-users, or may not view some of them.",
+	asy_fail(talk, ASY_FAULT_SCOPE, "It sees " INT64_FORMAT " users of " INT64_FORMAT ": it lacks view-users, or may not view some of them.",
 			 talk->distinct, there);
 	talk->fault->hint = hint_roles;
 	return ASY_FAIL;
@@ -185,7 +185,8 @@ list(AsyTalk *talk)
 			return ASY_FAIL;
 		if (walk->at_end)
 		{
-			if (walk->paging->hidden > 0 && talk->distinct < Min(walk->before, count))
+			/* Whoever came and went meanwhile makes a page short, too. */
+			if (walk->paging->hidden > 0 && walk->before == count && talk->distinct < count)
 				return sees_too_few(talk, count);
 			return asy_paging_complete(talk, walk->before, count);
 		}
@@ -294,8 +295,8 @@ static const struct
 	{ASY_PICTURE, "picture"}
 };
 
-/* All attributes as they shall be, from those given or those that he has. False: they stay. */
-static bool
+/* All attributes as they shall be, from those given or those that he has; nothing where they stay. */
+static void
 put_attributes(StringInfo out, const AsyTalk *talk, const AsyJson *json, int node)
 {
 	const AsyValue *value = asy_given(talk, ASY_USER_METADATA);
@@ -307,7 +308,7 @@ put_attributes(StringInfo out, const AsyTalk *talk, const AsyJson *json, int nod
 		if ((own[i] = asy_given(talk, own_attributes[i].field)) != NULL)
 			touched = true;
 	if (!touched)
-		return false;
+		return;
 	if (value)
 	{
 		node = value->present && asy_index_object(value->text, &given) ? 0 : -1;
@@ -339,7 +340,6 @@ put_attributes(StringInfo out, const AsyTalk *talk, const AsyJson *json, int nod
 			appendStringInfoChar(out, ']');
 		}
 	appendStringInfoChar(out, '}');
-	return true;
 }
 
 /* The members that the columns given stand for; the braces are the caller's. */
@@ -348,7 +348,8 @@ put_members(StringInfo out, const AsyTalk *talk, const AsyJson *json, int attrib
 {
 	const AsyValue *value;
 
-	asy_put_given(out, talk, ASY_EMAIL, "email");
+	if ((value = asy_given(talk, ASY_EMAIL)) != NULL)
+		asy_json_put_text(out, "email", value->present ? value->text : "");
 	asy_put_given(out, talk, ASY_EMAIL_VERIFIED, "emailVerified");
 	if ((value = asy_given(talk, ASY_NAME)) != NULL)
 	{

@@ -207,7 +207,8 @@ read_page(AsyTalk *talk, int answer, AsyPage *page)
 
 	page->array = asy_json_pointer(json, 0, r->users);
 	if (asy_json_kind(json, page->array) != ASY_JSON_ARRAY)
-		asy_fail(talk, ASY_FAULT_GARBLED, "There is no array of users at %s of the listing (option users_pointer).", r->users[0] ? r->users : "the root");
+		asy_fail(talk, ASY_FAULT_GARBLED, "There is no array of users at %s of the listing (option users_pointer).",
+				 r->users[0] ? r->users : "the root");
 	else if (r->total && !(asy_json_int64(json, asy_json_pointer(json, 0, r->total), &page->total) && page->total >= 0))
 		asy_fail(talk, ASY_FAULT_GARBLED, "There is no number of users at %s of the listing (option total_pointer).", r->total);
 	return talk->fault == NULL;

@@ -25,6 +25,7 @@
 #include "provider/compose.h"
 #include "provider/grant.h"
 #include "provider/paging.h"
+#include "provider/scim_user.h"
 
 static const AsyProviderOption options[] = {
 	{"token_url", false, NULL, "where client_id and client_secret get a token; without it secret token is one"},
@@ -39,8 +40,9 @@ static const AsyProviderOption options[] = {
 
 static const char *const secrets[] = {"token", "client_secret", NULL};
 
-/* Names come in any case: read_user does it all. */
+/* Names come in any case: the rest is asy_scim_read_user's. */
 static const AsyMapping mappings[] = {
+	{ASY_ID, "/id", 0},
 	{0, NULL, 0}
 };
 
@@ -50,99 +52,6 @@ is_set(const AsyTalk *talk, const char *option, const char *value)
 	const char *is = asy_server_option(talk->server, option);
 
 	return is && pg_strcasecmp(is, value) == 0;
-}
-
-/* A member, in any case. */
-static int
-member(const AsyJson *json, int node, const char *name)
-{
-	int			found = asy_json_member(json, node, name);
-	size_t		len = strlen(name);
-
-	for (int k = found < 0 ? asy_json_first_key(json, node) : -1; k >= 0; k = asy_json_after_key(json, node, k))
-		if (json->nodes[k].end - json->nodes[k].start == (int) len + 2 &&
-			pg_strncasecmp(json->text + json->nodes[k].start + 1, name, len) == 0)
-			found = k + 1;
-	return found;
-}
-
-/* Of several e-mails, phones, photos the one that counts. */
-static int
-chosen(const AsyJson *json, int array)
-{
-	int			best = -1;
-	int			rank = 0;
-
-	for (int e = asy_json_first(json, array); e >= 0; e = asy_json_after(json, array, e))
-	{
-		char	   *type = asy_json_text(json, member(json, e, "type"));
-		bool		primary = false;
-		int			this;
-
-		asy_json_bool(json, member(json, e, "primary"), &primary);
-		this = primary ? 3 : type && pg_strcasecmp(type, "work") == 0 ? 2 : 1;
-		if (this > rank)
-		{
-			rank = this;
-			best = e;
-		}
-	}
-	return best;
-}
-
-static int
-value_of(const AsyJson *json, int node, const char *attribute)
-{
-	return member(json, chosen(json, member(json, node, attribute)), "value");
-}
-
-static void
-read_user(const AsyTalk *talk, const AsyJson *json, int node, uint32 wanted, AuthUser *user)
-{
-	int			meta = member(json, node, "meta");
-	int			name = member(json, node, "name");
-	const struct
-	{
-		AsyField	field;
-		int			node;
-	}			fields[] = {
-		{ASY_ID, member(json, node, "id")},
-		{ASY_EMAIL, value_of(json, node, "emails")},
-		{ASY_PHONE, wanted & ASY_BIT(ASY_PHONE) ? value_of(json, node, "phoneNumbers") : -1},
-		{ASY_PICTURE, wanted & ASY_BIT(ASY_PICTURE) ? value_of(json, node, "photos") : -1},
-		{ASY_NICKNAME, member(json, node, "nickName")},
-		{ASY_NAME, member(json, name, "formatted")},
-		{ASY_NAME, member(json, node, "displayName")},
-		{ASY_CREATED_AT, member(json, meta, "created")},
-		{ASY_UPDATED_AT, member(json, meta, "lastModified")}
-	};
-	bool		active = true;
-
-	(void) talk;
-	for (size_t i = 0; i < lengthof(fields); i++)
-		if ((wanted & ASY_BIT(fields[i].field)) && !user->value[fields[i].field].present)
-			asy_read_field(json, fields[i].node, fields[i].field, 0, user);
-	if ((wanted & ASY_BIT(ASY_EMAIL)) && !user->value[ASY_EMAIL].present)
-	{
-		char	   *username = asy_json_text(json, member(json, node, "userName"));
-
-		user->value[ASY_EMAIL].present = username && strchr(username, '@');
-		user->value[ASY_EMAIL].text = username;
-	}
-	if ((wanted & ASY_BIT(ASY_NAME)) && !user->value[ASY_NAME].present)
-	{
-		char	   *given = asy_json_text(json, member(json, name, "givenName"));
-		char	   *family = asy_json_text(json, member(json, name, "familyName"));
-
-		user->value[ASY_NAME].text = given && family ? psprintf("%s %s", given, family) : given ? given : family;
-		user->value[ASY_NAME].present = user->value[ASY_NAME].text && user->value[ASY_NAME].text[0];
-	}
-	if (wanted & ASY_BIT(ASY_BLOCKED))
-	{
-		asy_json_bool(json, member(json, node, "active"), &active);
-		user->value[ASY_BLOCKED].present = true;
-		user->value[ASY_BLOCKED].flag = !active;
-	}
 }
 
 static void
@@ -199,10 +108,10 @@ read_page(AsyTalk *talk, int answer, AsyPage *page)
 {
 	const AsyJson *json = &talk->answers[answer].json;
 
-	page->array = member(json, 0, "Resources");
+	page->array = asy_scim_member(json, 0, "Resources");
 	if (asy_json_kind(json, page->array) == ASY_JSON_NULL)
 		page->array = -1;
-	if (asy_json_int64(json, member(json, 0, "totalResults"), &page->total) && page->total >= 0 &&
+	if (asy_json_int64(json, asy_scim_member(json, 0, "totalResults"), &page->total) && page->total >= 0 &&
 		(page->array >= 0 || page->total == 0 || page->start > 0))
 		return true;
 	asy_fail(talk, ASY_FAULT_GARBLED, "The answer is no list of SCIM: it lacks totalResults or Resources.");
@@ -234,9 +143,9 @@ by_cursor(AsyTalk *talk, Walk *walk, bool *ignored)
 
 	if (json == NULL)
 		return ASY_FAIL;
-	array = member(json, 0, "Resources");
-	next = asy_json_text(json, member(json, 0, "nextCursor"));
-	asy_json_int64(json, member(json, 0, "totalResults"), &total);
+	array = asy_scim_member(json, 0, "Resources");
+	next = asy_json_text(json, asy_scim_member(json, 0, "nextCursor"));
+	asy_json_int64(json, asy_scim_member(json, 0, "totalResults"), &total);
 	if (array < 0 && total != 0)
 		return asy_fail(talk, ASY_FAULT_GARBLED, "The answer is no list of SCIM: it lacks totalResults or Resources.");
 	if (first)
@@ -295,7 +204,7 @@ count(AsyTalk *talk)
 	}
 	if ((json = asy_answer_json(talk, 0)) == NULL)
 		return ASY_FAIL;
-	if (!asy_json_int64(json, member(json, 0, "totalResults"), &talk->count))
+	if (!asy_json_int64(json, asy_scim_member(json, 0, "totalResults"), &talk->count))
 		return asy_fail(talk, ASY_FAULT_GARBLED, "The list does not say how many users there are (totalResults).");
 	return ASY_DONE;
 }
@@ -382,12 +291,12 @@ find(AsyTalk *talk)
 	{
 		const AsyJson *json = &talk->answers[i].json;
 		const AsyJson *first = &talk->answers[0].json;
-		int			array = member(json, 0, "Resources");
+		int			array = asy_scim_member(json, 0, "Resources");
 
 		for (int e = asy_json_first(json, array); e >= 0; e = asy_json_after(json, array, e))
 		{
 			char	   *id = asy_subject_of(talk, json, e);
-			int			others = i > 0 ? member(first, 0, "Resources") : -1;
+			int			others = i > 0 ? asy_scim_member(first, 0, "Resources") : -1;
 			bool		again = false;
 
 			for (int o = asy_json_first(first, others); o >= 0 && id && !again; o = asy_json_after(first, others, o))
@@ -401,117 +310,6 @@ find(AsyTalk *talk)
 
 /* ---- writing ---- */
 
-/* An array of one, or the one that he has with another value in the element that counts; NULL: the attribute goes. */
-static char *
-with_value(const AsyJson *json, int array, const AsyValue *value, const char *type, bool primary)
-{
-	StringInfoData out;
-	int			old = chosen(json, array);
-
-	initStringInfo(&out);
-	appendStringInfoChar(&out, '[');
-	for (int e = asy_json_first(json, array); e >= 0; e = asy_json_after(json, array, e))
-		if (e != old)
-			asy_json_put_raw(&out, NULL, asy_json_source(json, e));
-		else if (value->present)
-		{
-			StringInfoData new;
-
-			initStringInfo(&new);
-			appendStringInfoChar(&new, '{');
-			asy_json_put_text(&new, "value", value->text);
-			appendStringInfoChar(&new, '}');
-			asy_json_put_raw(&out, NULL, asy_object_with(json, e, new.data, NULL)->data);
-		}
-	if (old < 0 && value->present)
-	{
-		asy_json_put_raw(&out, NULL, "{");
-		asy_json_put_text(&out, "value", value->text);
-		asy_json_put_text(&out, "type", type);
-		if (primary)
-			asy_json_put_raw(&out, "primary", "true");
-		appendStringInfoChar(&out, '}');
-	}
-	appendStringInfoChar(&out, ']');
-	return out.len > 2 ? out.data : NULL;
-}
-
-/* The attributes that the columns given stand for, by the user as he is (node -1: there is none yet). */
-static StringInfo
-changes_of(const AsyTalk *talk, const AsyJson *json, int node)
-{
-	StringInfo	out = makeStringInfo();
-	const AsyValue *value;
-
-	appendStringInfoChar(out, '{');
-	if ((value = asy_given(talk, ASY_EMAIL)) != NULL)
-	{
-		char	   *username = asy_json_text(json, member(json, node, "userName"));
-		char	   *email = asy_json_text(json, value_of(json, node, "emails"));
-
-		if (value->present && (node < 0 || (username && strchr(username, '@') && (email == NULL || pg_strcasecmp(username, email) == 0))))
-			asy_json_put_text(out, "userName", value->text);
-		asy_json_put_raw(out, "emails", with_value(json, member(json, node, "emails"), value, "work", true));
-	}
-	else if (node < 0 && asy_given_text(talk, ASY_PHONE))
-		asy_json_put_text(out, "userName", asy_given_text(talk, ASY_PHONE));
-	if ((value = asy_given(talk, ASY_PHONE)) != NULL)
-		asy_json_put_raw(out, "phoneNumbers", with_value(json, member(json, node, "phoneNumbers"), value, "work", false));
-	if ((value = asy_given(talk, ASY_PICTURE)) != NULL)
-		asy_json_put_raw(out, "photos", with_value(json, member(json, node, "photos"), value, "photo", false));
-	if ((value = asy_given(talk, ASY_NAME)) != NULL)
-	{
-		char	   *family = value->present ? strchr(value->text, ' ') : NULL;
-
-		asy_json_put_raw(out, "name", value->present ? "{" : NULL);
-		if (value->present)
-		{
-			asy_json_put_text(out, "formatted", value->text);
-			asy_json_put_text(out, "givenName", family ? pnstrdup(value->text, family - value->text) : value->text);
-			asy_json_put_text(out, "familyName", family ? family + 1 : "");
-			appendStringInfoChar(out, '}');
-		}
-		asy_put_given(out, talk, ASY_NAME, "displayName");
-	}
-	asy_put_given(out, talk, ASY_NICKNAME, "nickName");
-	asy_put_given(out, talk, ASY_PASSWORD, "password");
-	value = asy_given(talk, ASY_BLOCKED);
-	if (value || node < 0)
-		asy_json_put_raw(out, "active", value && value->present && value->flag ? "false" : "true");
-	appendStringInfoChar(out, '}');
-	return out;
-}
-
-/* The changes as a PATCH: null removes what is there. NULL: there is nothing to do. */
-static StringInfo
-patch_of(const AsyJson *was, const char *changes)
-{
-	StringInfo	out = makeStringInfo();
-	AsyJson		json;
-	int			n = 0;
-
-	if (!asy_index_object(changes, &json))
-		elog(ERROR, "an object that was built is none");
-	appendStringInfoString(out, "{\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:PatchOp\"],\"Operations\":[");
-	for (int k = asy_json_first_key(&json, 0); k >= 0; k = asy_json_after_key(&json, 0, k))
-	{
-		char	   *path = asy_json_text(&json, k);
-		bool		gone = asy_json_kind(&json, k + 1) == ASY_JSON_NULL;
-
-		if (gone && member(was, 0, path) < 0)
-			continue;
-		asy_json_put_raw(out, NULL, "{");
-		asy_json_put_text(out, "op", gone ? "remove" : "replace");
-		asy_json_put_text(out, "path", path);
-		if (!gone)
-			asy_json_put_raw(out, "value", asy_json_source(&json, k + 1));
-		appendStringInfoChar(out, '}');
-		n++;
-	}
-	appendStringInfoString(out, "]}");
-	return n > 0 ? out : NULL;
-}
-
 static AsyTurn
 create(AsyTalk *talk)
 {
@@ -521,7 +319,7 @@ create(AsyTalk *talk)
 
 	if (talk->step > 0)
 		return asy_end_with_user(talk);
-	changes = changes_of(talk, NULL, -1);
+	changes = asy_scim_changes(talk, NULL, -1);
 	if (!asy_index_object(schemas, &json))
 		elog(ERROR, "a constant is no JSON");
 	asy_request_body(asy_send(talk, "POST", "/Users"), asy_object_with(&json, 0, changes->data, NULL), "application/scim+json");
@@ -550,11 +348,11 @@ update(AsyTalk *talk)
 	{
 		if ((json = asy_answer_json(talk, 0)) == NULL)
 			return ASY_FAIL;
-		changes = changes_of(talk, json, 0)->data;
+		changes = asy_scim_changes(talk, json, 0)->data;
 		if (is_set(talk, "patch", "off"))
 			asy_request_body(asy_send(talk, "PUT", "/Users/%s", asy_http_encode(talk->in.subject)),
 							 asy_object_with(json, 0, changes, drop), "application/scim+json");
-		else if ((body = patch_of(json, changes)) != NULL)
+		else if ((body = asy_scim_patch(json, changes)) != NULL)
 			asy_request_body(asy_send(talk, "PATCH", "/Users/%s", asy_http_encode(talk->in.subject)), body, "application/scim+json");
 		else
 			return asy_end_with_user(talk);
@@ -595,7 +393,7 @@ const AsyProvider asy_provider_scim = {
 	.writes = ASY_BIT(ASY_EMAIL) | ASY_BIT(ASY_PHONE) | ASY_BIT(ASY_NAME) | ASY_BIT(ASY_NICKNAME) | ASY_BIT(ASY_PICTURE) |
 	ASY_BIT(ASY_BLOCKED) | ASY_BIT(ASY_PASSWORD),
 	.mappings = mappings,
-	.read_user = read_user,
+	.read_user = asy_scim_read_user,
 	.classify = classify,
 	.ask = {
 		[ASY_ASK_TOKEN] = token,
