@@ -24,7 +24,7 @@ SCRIPTS     = bin/authsync
 OBJS        = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 # The server's headers are not ours to mend: as system headers they raise no warnings.
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -I$(srcdir)/src -DAUTHSYNC_VERSION='"$(EXTVERSION)"' -MMD -MP
-SHLIB_LINK += -lcurl
+SHLIB_LINK += -lcurl -lcrypto
 DEPFILES    = $(OBJS:.o=.d)
 
 REGRESS       = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))

@@ -19,11 +19,16 @@ typedef struct AsySeen
 /* False if it was there before. In a context of its own making, below the current one at first. */
 extern bool asy_seen_add(AsySeen *seen, MemoryContext context, const char *text);
 
+/* Whether it was added before. */
+extern bool asy_seen_has(const AsySeen *seen, const char *text);
+
 /* One request of the turn under way. */
 typedef struct AsyUnderWay
 {
 	AsyTransfer *transfer;		/* NULL: not sent, or answered */
 	bool		answered;
+	const char *token;			/* that it was sent with last; NULL: none */
+	bool		renewed;		/* it was refused once, and has gone out with another */
 	int			tries;			/* that failed for a passing reason */
 	int			throttled;		/* times in a row */
 	int64		not_before;		/* asy_clock_ms */
@@ -41,8 +46,7 @@ typedef struct AsyDrive
 	int			found_size;
 	AsySeen		users;
 	AsySeen		cursors;
-	bool		renewed;		/* the token, once, in this talk */
-	char	   *token;			/* that its requests were sent with */
+	char	   *token;			/* that the newest request was sent with */
 	AsyTalkCost cost;
 } AsyDrive;
 

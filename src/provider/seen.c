@@ -29,11 +29,31 @@ put(AsySeen *seen, uint64 hash)
 	return true;
 }
 
+static uint64
+hash_of(const AsySeen *seen, const char *text)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) text, (int) strlen(text), seen->key);
+
+	return hash == 0 ? 1 : hash;
+}
+
 bool
-asy_seen_add(AsySeen *seen, MemoryContext context, const char *text)
+asy_seen_has(const AsySeen *seen, const char *text)
 {
 	uint64		hash;
 
+	if (seen->size == 0)
+		return false;
+	hash = hash_of(seen, text);
+	for (uint32 at = (uint32) hash & (seen->size - 1); seen->slots[at] != 0; at = (at + 1) & (seen->size - 1))
+		if (seen->slots[at] == hash)
+			return true;
+	return false;
+}
+
+bool
+asy_seen_add(AsySeen *seen, MemoryContext context, const char *text)
+{
 	if (seen->size == 0)
 	{
 		if (!pg_strong_random(&seen->key, sizeof(seen->key)))
@@ -41,10 +61,7 @@ asy_seen_add(AsySeen *seen, MemoryContext context, const char *text)
 		seen->size = 256;
 		seen->slots = MemoryContextAllocZero(context, sizeof(uint64) * seen->size);
 	}
-	hash = hash_bytes_extended((const unsigned char *) text, (int) strlen(text), seen->key);
-	if (hash == 0)
-		hash = 1;
-	if (!put(seen, hash))
+	if (!put(seen, hash_of(seen, text)))
 		return false;
 	seen->n++;
 	if (seen->n > seen->size / 4 * 3)

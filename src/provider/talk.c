@@ -8,7 +8,7 @@
  * that, and the driver never hears of it:
  *
  *	  429 (and what a driver says is one)   until it is let through
- *	  401 where there is a token            once, with a new token
+ *	  401 where there is a token            once a request, with a new token: a long walk outlives several
  *	  a broken connection, 5xx              twice, where twice does no harm
  *	  no way there                          once
  */
@@ -184,6 +184,7 @@ start(AsyTalk *talk, int i)
 			return false;
 		if (d->token == NULL || strcmp(d->token, token) != 0)
 			d->token = MemoryContextStrdup(talk->context, token);
+		u->token = d->token;
 	}
 	wait = asy_budget_take(talk->server);
 	if (wait > 0)
@@ -266,10 +267,10 @@ take_answer(AsyTalk *talk, int i)
 		try_again(talk, i, Max(wait, 1));
 		return;
 	}
-	if (fault && fault->class == ASY_FAULT_KEY && d->token && !d->renewed)
+	if (fault && fault->class == ASY_FAULT_KEY && u->token && !u->renewed)
 	{
-		d->renewed = true;
-		asy_token_forget(talk->server, d->token);
+		u->renewed = true;
+		asy_token_forget(talk->server, u->token);	/* unless another request has brought a newer one already */
 		try_again(talk, i, 0);
 		return;
 	}
