@@ -21,6 +21,8 @@
  */
 #include "postgres.h"
 
+#include "utils/builtins.h"
+
 #include "provider/provider.h"
 
 /* The wall: no query shows more rows. */
@@ -137,15 +139,23 @@ token(AsyTalk *talk)
 
 /* ---- the listing, by time ---- */
 
+/* Users of one instant whose ids begin alike; before it is divided, all of them. */
+typedef struct Part
+{
+	char	   *prefix;			/* escaped */
+	char	   *but;			/* " AND NOT user_id:…*" for each part that was cut off it */
+	struct Part *next;
+} Part;
+
 typedef struct Walk
 {
 	const char *field;			/* created_at, updated_at */
 	char	   *from;			/* where the window begins */
 	TimestampTz at;				/* the same, once a user was seen */
 	bool		after;			/* only those later than that */
-	bool		instant;		/* only those of that very time, by pages */
+	Part	   *parts;			/* only those of that very time, part by part, by pages; NULL: not so */
 	int			page;
-	int64		total;			/* of the instant, at the page before */
+	int64		total;			/* of the part, at the page before */
 	int			repeats;
 	int			per_page;
 	char	   *last;			/* the last user of the page before */
@@ -165,16 +175,84 @@ to_ms(TimestampTz time)
 static bool
 has_total(const Walk *walk)
 {
-	return walk->instant || walk->after;
+	return walk->parts || walk->after;
 }
 
 static void
 ask_page(AsyTalk *talk, const Walk *walk)
 {
-	char	   *q = psprintf("%s:%c%s TO %s]", walk->field, walk->after ? '{' : '[', walk->from, walk->instant ? walk->from : "*");
+	const Part *part = walk->parts;
+	char	   *q = psprintf("%s:%c%s TO %s]", walk->field, walk->after ? '{' : '[', walk->from, part ? walk->from : "*");
 
+	if (part && part->prefix[0])
+		q = psprintf("%s AND user_id:%s*", q, part->prefix);
+	if (part)
+		q = psprintf("%s%s", q, part->but);
 	asy_send(talk, "GET", "/users?q=%s&sort=%s:1&per_page=%d&page=%d&include_totals=%s&search_engine=v3&primary_order=true",
 			 asy_http_encode(q), walk->field, walk->per_page, walk->page, has_total(walk) ? "true" : "false");
+}
+
+static void
+push_part(AsyTalk *talk, Walk *walk, const char *prefix, const char *but)
+{
+	Part	   *part = MemoryContextAlloc(talk->context, sizeof(Part));
+
+	part->prefix = MemoryContextStrdup(talk->context, prefix);
+	part->but = MemoryContextStrdup(talk->context, but);
+	part->next = walk->parts;
+	walk->parts = part;
+	walk->page = 0;
+	walk->total = 0;
+}
+
+/* What follows that prefix in an id, NULL if it begins otherwise. */
+static const char *
+past(const char *id, const char *prefix)
+{
+	for (; *prefix; prefix++, id++)
+	{
+		prefix += *prefix == '\\';
+		if (*id != *prefix)
+			return NULL;
+	}
+	return id;
+}
+
+/*
+ * More in a part than Auth0 shows of one query: those whose ids go on alike become
+ * parts of their own, for each way that this page shows; the rest stays one.
+ */
+static AsyTurn
+divide(AsyTalk *talk, Walk *walk, const AsyJson *json, int users)
+{
+	Part	   *part = walk->parts;
+	Part	   *rest;
+	StringInfoData but;
+	bool		seen[128] = {false};
+
+	initStringInfo(&but);
+	appendStringInfoString(&but, part->but);
+	walk->parts = part->next;
+	push_part(talk, walk, part->prefix, "");
+	rest = walk->parts;
+	for (int e = asy_json_first(json, users); e >= 0; e = asy_json_after(json, users, e))
+	{
+		const char *next = past(asy_subject_of(talk, json, e), part->prefix);
+		char	   *prefix;
+
+		if (next == NULL || *next <= ' ' || *next > '~' || seen[(int) *next])
+			continue;
+		seen[(int) *next] = true;
+		prefix = psprintf("%s%s%c", part->prefix, strchr("+-=&><!(){}[]^\"~*?:\\/", *next) ? "\\" : "", *next);
+		appendStringInfo(&but, " AND NOT user_id:%s*", prefix);
+		push_part(talk, walk, prefix, "");
+	}
+	if (walk->parts == rest || but.len > 4000)
+		return asy_fail(talk, ASY_FAULT_INCOMPLETE, "%d users or more have %s %s, and Auth0 shows no more of one query.",
+						ROWS_MAX, walk->field, walk->from);
+	rest->but = MemoryContextStrdup(talk->context, but.data);
+	ask_page(talk, walk);
+	return ASY_SEND;
 }
 
 /* A page of one instant. */
@@ -191,8 +269,7 @@ list_instant(AsyTalk *talk, Walk *walk, const AsyJson *json)
 	if (!asy_json_int64(json, asy_json_member(json, 0, "total"), &total) || total < 0)
 		return asy_fail(talk, ASY_FAULT_GARBLED, "The list does not say how many users there are (total).");
 	if (total >= ROWS_MAX)
-		return asy_fail(talk, ASY_FAULT_INCOMPLETE, "%d users or more have %s %s, and Auth0 shows no more of one query.",
-						ROWS_MAX, walk->field, walk->from);
+		return divide(talk, walk, json, users);
 	if (walk->page == 0 && asy_json_int64(json, asy_json_member(json, 0, "limit"), &limit) && limit > 0 && limit < walk->per_page)
 		walk->per_page = (int) limit;	/* it gives fewer than were asked for */
 	read = (int64) walk->page * walk->per_page + asy_json_count(json, users);
@@ -203,16 +280,16 @@ list_instant(AsyTalk *talk, Walk *walk, const AsyJson *json)
 			return asy_fail(talk, ASY_FAULT_INCOMPLETE, "The users of %s %s change faster than they can be read.", walk->field, walk->from);
 		walk->page = 0;
 	}
-	else if (read >= total)
+	else if (read < total && asy_json_count(json, users) == 0)
+		return asy_fail(talk, ASY_FAULT_INCOMPLETE, "A page is empty where users were to come.");
+	else if (read < total)
+		walk->page++;
+	else
 	{
-		walk->instant = false;
-		walk->after = true;
+		walk->parts = walk->parts->next;
+		walk->after = walk->parts == NULL;
 		walk->page = 0;
 	}
-	else if (asy_json_count(json, users) == 0)
-		return asy_fail(talk, ASY_FAULT_INCOMPLETE, "A page is empty where users were to come.");
-	else
-		walk->page++;
 	walk->total = total;
 	ask_page(talk, walk);
 	return ASY_SEND;
@@ -301,7 +378,7 @@ list(AsyTalk *talk)
 	}
 	if ((json = asy_answer_json(talk, a)) == NULL)
 		return ASY_FAIL;
-	if (walk->instant)
+	if (walk->parts)
 		return list_instant(talk, walk, json);
 	users = has_total(walk) ? asy_json_member(json, 0, "users") : 0;
 	if ((found = asy_found_all(talk, a, users)) < 0)
@@ -317,12 +394,13 @@ list(AsyTalk *talk)
 		walk->at = at;
 		walk->from = MemoryContextStrdup(talk->context, to_ms(at));
 		walk->after = false;
-		walk->instant = full && first == at;
+		if (full && first == at)
+			push_part(talk, walk, "", "");
 	}
 	else if (walk->after)
 		return asy_fail(talk, ASY_FAULT_INCOMPLETE, "The list goes back to users before those asked for.");
 	else if (full)
-		walk->instant = true;
+		push_part(talk, walk, "", "");
 	else if (found == 0)
 		return ASY_DONE;
 	ask_page(talk, walk);
@@ -397,14 +475,15 @@ body_of(const AsyTalk *talk)
 		ASY_EMAIL, ASY_PHONE, ASY_EMAIL_VERIFIED, ASY_PHONE_VERIFIED, ASY_NAME, ASY_NICKNAME, ASY_PICTURE, ASY_BLOCKED,
 		ASY_USER_METADATA, ASY_APP_METADATA
 	};
-	const char *mail = asy_server_option(talk->server, "verify_email");
+	const char *option = asy_server_option(talk->server, "verify_email");
+	bool		mail = false;
 	StringInfo	body = makeStringInfo();
 
 	appendStringInfoChar(body, '{');
 	for (size_t i = 0; i < lengthof(fields); i++)
 		put_value(body, talk, fields[i]);
 	if (asy_given(talk, ASY_EMAIL) && asy_given(talk, ASY_EMAIL)->present)
-		asy_json_put_raw(body, "verify_email", mail && strcmp(mail, "on") == 0 ? "true" : "false");
+		asy_json_put_raw(body, "verify_email", option && parse_bool(option, &mail) && mail ? "true" : "false");
 	return body;
 }
 
