@@ -225,12 +225,13 @@ put_metadata(StringInfo body, const AsyTalk *talk)
 /* What an update may be made of, in the order of its calls. */
 typedef enum Part
 {
+	BEFORE,						/* his addresses, where one is given */
 	EMAIL,
 	PHONE,
 	PROFILE,
 	METADATA,
 	BLOCKED,
-	LOOK,						/* where the last answer was no user */
+	AFTER,						/* where the last answer was no user */
 	NPARTS
 } Part;
 
@@ -239,64 +240,93 @@ typedef struct Write
 	int			part;			/* the one to come */
 	bool		has_user;		/* the last answer is one */
 	const char *subject;
+	const char *known[NPARTS];	/* EMAIL, PHONE: the id of that address, where he has it already */
+	bool		is_main[NPARTS];
 } Write;
 
+/* Whether the address given is one that he has. */
 static void
-put_address(StringInfo body, const AsyTalk *talk, const Write *write, AsyField field, const char *name)
+look_for(AsyTalk *talk, Write *write, const AsyJson *json, Part part, AsyField field, const char *name, const char *list, const char *which)
 {
-	if (asy_given(talk, field) == NULL || !asy_given(talk, field)->present)
-		return;
-	asy_json_put_text(body, "user_id", write->subject);
-	put_value(body, talk, field, name, false);
+	const AsyValue *value = asy_given(talk, field);
+	int			array = asy_json_member(json, 0, list);
+
+	for (int e = asy_json_first(json, array); e >= 0 && value && value->present; e = asy_json_after(json, array, e))
+	{
+		char	   *address = asy_json_text(json, asy_json_member(json, e, name));
+		char	   *id = asy_json_text(json, asy_json_member(json, e, "id"));
+
+		if (address == NULL || id == NULL || strcmp(asy_lower(address), asy_lower(value->text)) != 0)
+			continue;
+		write->known[part] = MemoryContextStrdup(talk->context, id);
+		write->is_main[part] = e == main_one(json, 0, list, which);
+	}
+}
+
+/* An address: a new one, or one of his becomes the main one. An empty one is left alone: Clerk has none. */
+static AsyRequest *
+send_address(AsyTalk *talk, const Write *write, AsyField field, const char *name, const char *path)
+{
+	StringInfo	body = makeStringInfo();
+	AsyRequest *request;
+
+	if (asy_given(talk, field) == NULL || !asy_given(talk, field)->present || write->is_main[write->part])
+		return NULL;
+	appendStringInfoChar(body, '{');
+	if (write->known[write->part])
+		request = asy_send(talk, "PATCH", "%s/%s", path, asy_http_encode(write->known[write->part]));
+	else
+	{
+		asy_json_put_text(body, "user_id", write->subject);
+		put_value(body, talk, field, name, false);
+		request = asy_send(talk, "POST", "%s", path);
+	}
 	asy_json_put_raw(body, "verified", "true");
 	asy_json_put_raw(body, "primary", "true");
+	appendStringInfoChar(body, '}');
+	asy_request_body(request, body, "application/json");
+	return request;
 }
 
-/* Writes the next call down, if there is one. */
-static bool
-send_part(AsyTalk *talk, Write *write)
+static AsyRequest *
+send_one(AsyTalk *talk, const Write *write)
 {
-	const char *user = asy_http_encode(write->subject);
 	const AsyValue *blocked = asy_given(talk, ASY_BLOCKED);
+	const char *user = asy_http_encode(write->subject);
+	StringInfo	body = makeStringInfo();
+	AsyRequest *request;
 
-	for (; write->part < NPARTS; write->part++)
+	switch ((Part) write->part)
 	{
-		StringInfo	body = makeStringInfo();
-		AsyRequest *request = NULL;
-
-		appendStringInfoChar(body, '{');
-		if (write->part == EMAIL)
-			put_address(body, talk, write, ASY_EMAIL, "email_address");
-		else if (write->part == PHONE)
-			put_address(body, talk, write, ASY_PHONE, "phone_number");
-		else if (write->part == PROFILE)
-			put_profile(body, talk);
-		else if (write->part == METADATA)
-			put_metadata(body, talk);
-		if (write->part == BLOCKED && blocked && blocked->present && (blocked->flag || talk->ask == ASY_ASK_UPDATE))
-			request = asy_send(talk, "POST", "/users/%s/%s", user, blocked->flag ? "ban" : "unban");
-		else if (write->part == LOOK && !write->has_user)
-			request = asy_send(talk, "GET", "/users/%s", user);
-		else if (body->len > 1)
-		{
-			if (write->part == EMAIL || write->part == PHONE)
-				request = asy_send(talk, "POST", write->part == EMAIL ? "/email_addresses" : "/phone_numbers");
+		case BEFORE:
+			return asy_given(talk, ASY_EMAIL) || asy_given(talk, ASY_PHONE) ? asy_send(talk, "GET", "/users/%s", user) : NULL;
+		case EMAIL:
+			return send_address(talk, write, ASY_EMAIL, "email_address", "/email_addresses");
+		case PHONE:
+			return send_address(talk, write, ASY_PHONE, "phone_number", "/phone_numbers");
+		case BLOCKED:
+			if (blocked == NULL || !blocked->present || (!blocked->flag && talk->ask == ASY_ASK_CREATE))
+				return NULL;
+			return asy_send(talk, "POST", "/users/%s/%s", user, blocked->flag ? "ban" : "unban");
+		case AFTER:
+			return write->has_user ? NULL : asy_send(talk, "GET", "/users/%s", user);
+		default:
+			appendStringInfoChar(body, '{');
+			if (write->part == PROFILE)
+				put_profile(body, talk);
 			else
-				request = asy_send(talk, "PATCH", "/users/%s%s", user, write->part == METADATA ? "/metadata" : "");
+				put_metadata(body, talk);
+			if (body->len == 1)
+				return NULL;
 			appendStringInfoChar(body, '}');
+			request = asy_send(talk, "PATCH", "/users/%s%s", user, write->part == METADATA ? "/metadata" : "");
+			request->repeatable = true;
 			asy_request_body(request, body, "application/json");
-		}
-		if (request)
-		{
-			request->repeatable = write->part != EMAIL && write->part != PHONE;
-			write->has_user = write->part >= PROFILE;
-			write->part++;
-			return true;
-		}
+			return request;
 	}
-	return false;
 }
 
+/* One call after the other; the last answer that is a user is what he has become. */
 static AsyTurn
 write_user(AsyTalk *talk)
 {
@@ -323,7 +353,7 @@ write_user(AsyTalk *talk)
 	}
 	else if ((json = asy_answer_json(talk, 0)) == NULL)
 		return ASY_FAIL;
-	if (json && talk->ask == ASY_ASK_CREATE && talk->step == 1)
+	if (json && talk->step == 1 && talk->ask == ASY_ASK_CREATE)
 	{
 		char	   *id = asy_subject_of(talk, json, 0);
 
@@ -333,8 +363,18 @@ write_user(AsyTalk *talk)
 		write->has_user = true;
 		write->part = BLOCKED;
 	}
-	if (send_part(talk, write))
-		return ASY_SEND;
+	else if (json && write->part == BEFORE + 1)
+	{
+		look_for(talk, write, json, EMAIL, ASY_EMAIL, "email_address", "email_addresses", "primary_email_address_id");
+		look_for(talk, write, json, PHONE, ASY_PHONE, "phone_number", "phone_numbers", "primary_phone_number_id");
+	}
+	for (; write->part < NPARTS; write->part++)
+		if (send_one(talk, write))
+		{
+			write->has_user = write->part != EMAIL && write->part != PHONE;
+			write->part++;
+			return ASY_SEND;
+		}
 	return asy_found(talk, 0, 0) ? ASY_DONE : ASY_FAIL;
 }
 
