@@ -23,7 +23,7 @@ DATA        = $(wildcard sql/upgrade/*--*--*.sql) $(filter-out sql/released/auth
 SCRIPTS     = bin/authsync
 OBJS        = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 # The server's headers are not ours to mend: as system headers they raise no warnings.
-PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -I$(srcdir)/src -DAUTHSYNC_VERSION='"$(EXTVERSION)"' -MMD -MP
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) -I$(srcdir)/src -DAUTHSYNC_VERSION='"$(EXTVERSION)"'
 SHLIB_LINK += -lcurl -lcrypto
 DEPFILES    = $(OBJS:.o=.d)
 
@@ -36,7 +36,12 @@ EXTRA_CLEAN   = $(DEPFILES) authsync--*.sql results output_iso regression.diffs 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# Of the objects alone: what is compiled a second time, to bitcode, would write the same files for itself.
+override CFLAGS += -MMD -MP
 -include $(DEPFILES)
+ifeq ($(with_llvm), yes)
+$(OBJS:.o=.bc): %.bc: %.o
+endif
 
 authsync--$(EXTVERSION).sql: $(SQL_PARTS) authsync.control
 	sed -E 's/^CREATE OR REPLACE /CREATE /' $(SQL_PARTS) > $@

@@ -123,7 +123,10 @@ authsync_hush(PG_FUNCTION_ARGS)
 {
 	static bool installed = false;
 
-	(void) fcinfo;
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("hush() is a trigger of authsync.new_secret")));
 	if (!installed)
 	{
 		next_log = emit_log_hook;

@@ -20,7 +20,7 @@ CREATE TABLE den.loot (at text, who name, super boolean);
 RESET ROLE;
 SELECT count(*) FROM authsync.setup(profiles => 'den.profiles') \g /dev/null
 
-SELECT plan(118);
+SELECT plan(130);
 
 -- Every way by which the owner's own code runs, with every thing it might try.
 SET ROLE tap_mallory;
