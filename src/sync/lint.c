@@ -175,7 +175,7 @@ asy_lint(FunctionCallInfo fcinfo)
 {
 	static const AsyLintCheck *const all[] = {
 		asy_lint_binding, asy_lint_triggers, asy_lint_columns, asy_lint_tables,
-		asy_lint_rights, asy_lint_users, asy_lint_server, asy_lint_bookkeeping, asy_lint_foreign
+		asy_lint_rights, asy_lint_users, asy_lint_server, asy_lint_bookkeeping, asy_lint_foreign, asy_lint_providers
 	};
 	Look		l = {.context = CurrentMemoryContext};
 	AsyFailure *failure = asy_db_try(load_binding, &l);

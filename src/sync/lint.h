@@ -45,6 +45,7 @@ extern const AsyLintCheck asy_lint_users[];
 extern const AsyLintCheck asy_lint_server[];
 extern const AsyLintCheck asy_lint_bookkeeping[];
 extern const AsyLintCheck asy_lint_foreign[];
+extern const AsyLintCheck asy_lint_providers[];
 extern const AsyLintCheck asy_lint_reach[]; /* comes first; where it finds something, no other check of tables makes sense */
 
 /* Whether it is there, and a table: to read a view is to run its owner's code. */
