@@ -97,7 +97,7 @@ subtest 'A2 DNS says nothing' => sub {
 	my $t = fails('mute', 'SELECT count(id) FROM mute.users', '08006', qr/given up after \d+ ms, looking up the name/, 0);
 	cmp_ok($t->{took}, '>=', 0.6, 'the time is waited');
 	cmp_ok($t->{took}, '<', 3, 'and not much more, whatever the look-up still does');
-	diag(sprintf 'DNS mute, 600 ms allowed: %d ms', $t->{took} * 1000);
+	note(sprintf 'DNS mute, 600 ms allowed: %d ms', $t->{took} * 1000);
 };
 
 subtest 'A3 the name leads where nothing is sent' => sub {
@@ -532,7 +532,7 @@ subtest 'by default, without an option' => sub {
 	{
 		isnt(finish_psql($long{$which}), 0, $which);
 		like(${ $long{$which}{err} }, $given_up{$which}, "$which: given up");
-		diag("$which: $1") if ${ $long{$which}{err} } =~ /(given up after \d+ ms)/;
+		note("$which: $1") if ${ $long{$which}{err} } =~ /(given up after \d+ ms)/;
 	}
 };
 
