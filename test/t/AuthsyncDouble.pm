@@ -13,8 +13,19 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(start_double service_key give_secret new_provider trouble is_clean listener full_listener
+our @EXPORT = qw(start_double service_key marked_key give_secret new_provider trouble is_clean listener full_listener
   callers certificate names_library backend_memory);
+
+# Another key that it takes as well, which can be told from all others.
+sub marked_key
+{
+	my ($mark) = @_;
+	my ($out, $err);
+	IPC::Run::run([ 'python3', '-B', '-c', "import sys; sys.path.insert(0, '$tree/test/double'); import supabase; print(supabase.hs256(dict(supabase.ROLE, role='service_role', mark=sys.argv[1]), supabase.SECRET))", $mark ],
+		'>', \$out, '2>', \$err) or BAIL_OUT("a key: $err");
+	chomp $out;
+	return $out;
+}
 
 my $json = JSON::PP->new->canonical->allow_nonref->utf8;
 my @doubles;
