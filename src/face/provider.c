@@ -38,17 +38,29 @@ needs_writing(const char *what)
 	PreventCommandDuringRecovery(what);
 }
 
+/* Of an error where the statement, or what stands around it, holds a secret: the log repeats neither. */
+static void
+hide_statement(void *arg)
+{
+	(void) arg;
+	errhidestmt(true);
+	errhidecontext(true);
+}
+
 /* set_secret(server, name, value) */
 Datum
 authsync_set_secret(PG_FUNCTION_ARGS)
 {
 	static const char *const arguments[] = {"server", "name", "value"};
+	ErrorContextCallback hidden = {.callback = hide_statement, .previous = error_context_stack};
 
+	error_context_stack = &hidden;
 	for (int i = 0; i < 3; i++)
 		if (PG_ARGISNULL(i))
 			asy_error_null(arguments[i]);
 	needs_writing("set_secret()");
 	asy_secret_store(NameStr(*PG_GETARG_NAME(0)), text_to_cstring(PG_GETARG_TEXT_PP(1)), text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	error_context_stack = hidden.previous;
 
 	/* As a literal of a statement; as a parameter of a prepared one the next setting counts. */
 	if (log_statement == LOGSTMT_ALL || log_min_duration_statement >= 0 || log_min_duration_sample >= 0)
@@ -74,13 +86,15 @@ authsync_forget_secret(PG_FUNCTION_ARGS)
 
 /*
  * A row of new_secret. Errors in here come without the context that COPY would
- * add: it quotes the line, and the line is the secret.
+ * add: it quotes the line, and the line is the secret. So is the statement,
+ * where it is an INSERT.
  */
 Datum
 authsync_take_secret(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	ErrorContextCallback *context = error_context_stack;
+	ErrorContextCallback hidden = {.callback = hide_statement};
 	static const char *const columns[] = {"server", "name", "value"};
 	Datum		values[3];
 
@@ -88,7 +102,7 @@ authsync_take_secret(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("take_secret() is the trigger of authsync.new_secret")));
-	error_context_stack = NULL;
+	error_context_stack = &hidden;
 	for (int i = 0; i < 3; i++)
 	{
 		bool		isnull;

@@ -77,19 +77,43 @@ asy_fault(AsyFaultClass class, const char *detail,...)
 	return fault;
 }
 
+/* How much of the text is that character: as it is, or escaped as JSON or a url has it; 0: none. */
+static size_t
+spells(const char *at, unsigned char c)
+{
+	char		escape[8];
+
+	if ((unsigned char) at[0] == c)
+		return 1;
+	if (at[0] == '\\' && (unsigned char) at[1] == c)
+		return 2;
+	snprintf(escape, sizeof(escape), at[0] == '%' ? "%%%02x" : "\\u%04x", c);
+	return pg_strncasecmp(at, escape, strlen(escape)) == 0 ? strlen(escape) : 0;
+}
+
 /* Takes every occurrence of the secret out of the text, in place. */
 static void
 redact(char *text, const char *secret)
 {
-	size_t		len = strlen(secret);
-
-	if (len < 4)
+	if (strlen(secret) < 4)
 		return;					/* would blank out half the words, and is no secret */
-	for (char *at = text; (at = strstr(at, secret)) != NULL;)
+	for (char *at = text; *at; at++)
 	{
-		memcpy(at, "***", 3);
-		memmove(at + 3, at + len, strlen(at + len) + 1);
-		at += 3;
+		const char *s = secret;
+		char	   *end = at;
+		size_t		n;
+
+		while (*s && (n = spells(end, (unsigned char) *s)) > 0)
+		{
+			end += n;
+			s++;
+		}
+		if (*s == '\0')
+		{
+			memcpy(at, "***", 3);
+			memmove(at + 3, end, strlen(end) + 1);
+			at += 2;
+		}
 	}
 }
 

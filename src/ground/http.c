@@ -80,6 +80,17 @@ header_cb(char *data, size_t size, size_t n, void *arg)
 	return append_cb(t, &t->headers, data, size * n, HEADERS_MAX, ASY_HTTP_HEADERS_TOO_LONG) ? size * n : 0;
 }
 
+static size_t
+upload_cb(char *buffer, size_t size, size_t n, void *arg)
+{
+	AsyTransfer *t = arg;
+	size_t		len = Min(size * n, t->upload_len - t->uploaded);
+
+	memcpy(buffer, t->upload + t->uploaded, len);
+	t->uploaded += len;
+	return len;
+}
+
 static void
 refuse_cb(AsyTransfer *t, const char *address)
 {
@@ -237,7 +248,16 @@ set_options(AsyTransfer *t, const AsyHttpRequest *r)
 		{
 			SET(CURLOPT_POST, 1L);
 			SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) (r->body ? r->body_len : 0));
-			SET(CURLOPT_POSTFIELDS, r->body ? r->body : "");
+			if (r->body && strcmp(r->method, "POST") == 0 && r->sigv4 == NULL)
+			{
+				/* Where an open connection breaks, libcurl sends again what it can rewind; this it cannot. (A signature needs the whole.) */
+				t->upload = r->body;
+				t->upload_len = r->body_len;
+				SET(CURLOPT_READFUNCTION, upload_cb);
+				SET(CURLOPT_READDATA, t);
+			}
+			else
+				SET(CURLOPT_POSTFIELDS, r->body ? r->body : "");
 		}
 		SET(CURLOPT_CUSTOMREQUEST, r->method);
 	}
@@ -375,7 +395,13 @@ fault_of(AsyTransfer *t, CURLcode code)
 			return asy_fault(ASY_FAULT_BROKEN, "The connection ended before an answer came.");
 		case CURLE_GOT_NOTHING:
 		case CURLE_SEND_ERROR:
+		case CURLE_SEND_FAIL_REWIND:
 			return asy_fault(ASY_FAULT_BROKEN, "The connection ended before an answer came.");
+		case CURLE_OUT_OF_MEMORY:	/* said also of a single header beyond libcurl's own limit */
+#if LIBCURL_VERSION_NUM >= 0x080600
+		case CURLE_TOO_LARGE:
+#endif
+			return asy_fault(ASY_FAULT_GARBLED, "A header of the answer is too long, or there was no memory for it.");
 		case CURLE_BAD_CONTENT_ENCODING:
 		case CURLE_WEIRD_SERVER_REPLY:
 		case CURLE_UNSUPPORTED_PROTOCOL:

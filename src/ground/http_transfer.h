@@ -39,6 +39,9 @@ struct AsyTransfer
 	bool		is_loopback;	/* the url names loopback itself */
 	AsyHttpStop stop;
 	char		address[64];	/* that was refused */
+	const char *upload;			/* the body of a POST, and how far it went */
+	size_t		upload_len;
+	size_t		uploaded;
 	AsyHttpBuffer body;
 	AsyHttpBuffer headers;
 	char		error[256];		/* CURL_ERROR_SIZE */

@@ -112,12 +112,22 @@ authorize(AsyTalk *talk, AsyRequest *request)
 
 /* ---- the listing: how many there are, then from the last page to the first ---- */
 
+/* How many users the list says that there are; -1, with a fault, where it does not, or is none. */
 static int64
 total_of(AsyTalk *talk)
 {
-	char	   *total = asy_http_header(talk->answers[0].http, "x-total-count");
+	const AsyJson *json = asy_answer_json(talk, 0);
+	char	   *total;
 
-	if (total == NULL || total[0] == '\0' || strspn(total, "0123456789") != strlen(total))
+	if (json == NULL)
+		return -1;
+	if (asy_json_kind(json, asy_json_member(json, 0, "users")) != ASY_JSON_ARRAY)
+	{
+		asy_found_all(talk, 0, -1);
+		return -1;
+	}
+	total = asy_http_header(talk->answers[0].http, "x-total-count");
+	if (total == NULL || total[0] == '\0' || strspn(total, "0123456789") != strlen(total) || strlen(total) > 15)
 	{
 		asy_fail(talk, ASY_FAULT_GARBLED, "The list does not say how many users there are (X-Total-Count).");
 		return -1;
@@ -131,6 +141,12 @@ ask_page(AsyTalk *talk, int64 page, int per_page)
 	asy_send(talk, "GET", "/admin/users?page=" INT64_FORMAT "&per_page=%d&sort=created_at+asc", page, per_page);
 }
 
+static int64
+pages_of(const AsyTalk *talk, int64 users)
+{
+	return (users + talk->page_size - 1) / talk->page_size;
+}
+
 static AsyTurn
 list(AsyTalk *talk)
 {
@@ -140,8 +156,8 @@ list(AsyTalk *talk)
 		int64		total;
 	}			Walk;
 	Walk	   *walk = talk->state;
-	const AsyJson *json;
 	int64		total;
+	int			users;
 
 	if (talk->step == 0)
 	{
@@ -149,23 +165,25 @@ list(AsyTalk *talk)
 		ask_page(talk, 1, 1);
 		return ASY_SEND;
 	}
-	if ((json = asy_answer_json(talk, 0)) == NULL || (total = total_of(talk)) < 0)
+	if ((total = total_of(talk)) < 0)
 		return ASY_FAIL;
 	if (walk->page == 0)
 	{
 		walk->total = total;
-		walk->page = (total + talk->page_size - 1) / talk->page_size;
+		walk->page = pages_of(talk, total);
 		if (walk->page == 0)
 			return ASY_DONE;
 		ask_page(talk, walk->page, talk->page_size);
 		return ASY_SEND;
 	}
-	if (asy_found_all(talk, 0, asy_json_member(json, 0, "users")) < 0)
+	users = asy_json_member(&talk->answers[0].json, 0, "users");
+	if (asy_found_all(talk, 0, users) < 0)
 		return ASY_FAIL;
 
-	/* Nothing but deletions makes a page shorter, and those are counted. */
+	/* Nothing but deletions makes a page shorter, and those are counted. Where one is empty that should be full, all below it may be. */
 	walk->total = Min(walk->total, total);
-	if (--walk->page == 0)
+	walk->page = Min(walk->page - 1, pages_of(talk, total));
+	if (walk->page == 0 || (asy_json_count(&talk->answers[0].json, users) == 0 && total / talk->page_size > walk->page))
 	{
 		if (talk->distinct < walk->total)
 			return asy_fail(talk, ASY_FAULT_INCOMPLETE, INT64_FORMAT " users came of " INT64_FORMAT " that there are.", talk->distinct, walk->total);
@@ -183,7 +201,7 @@ count(AsyTalk *talk)
 		ask_page(talk, 1, 1);
 		return ASY_SEND;
 	}
-	if (asy_answer_json(talk, 0) == NULL || (talk->count = total_of(talk)) < 0)
+	if ((talk->count = total_of(talk)) < 0)
 		return ASY_FAIL;
 	return ASY_DONE;
 }

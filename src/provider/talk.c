@@ -7,7 +7,8 @@
  * of them are answered; what failed for a passing reason is sent again before
  * that, and the driver never hears of it:
  *
- *	  429 (and what a driver says is one)   until it is let through
+ *	  429 (and what a driver says is one)   until it is let through, or the
+ *											statement could not wait so long
  *	  401 where there is a token            once a request, with a new token: a long walk outlives several
  *	  a broken connection, 5xx              twice, where twice does no harm
  *	  no way there                          once
@@ -16,6 +17,7 @@
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 
 #include "provider/drive.h"
 
@@ -232,6 +234,14 @@ try_again(AsyTalk *talk, int i, int wait_ms)
 	talk->drive->cost.retries++;
 }
 
+/* Whether the statement is over before that. */
+static bool
+outlasts_statement(int wait_ms)
+{
+	return get_timeout_active(STATEMENT_TIMEOUT) &&
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) wait_ms) >= get_timeout_finish_time(STATEMENT_TIMEOUT);
+}
+
 /* An answer has come: it is one, or the request goes out again. */
 static void
 take_answer(AsyTalk *talk, int i)
@@ -263,6 +273,11 @@ take_answer(AsyTalk *talk, int i)
 
 		u->throttled++;
 		asy_budget_pause(talk->server, Max(wait, 1));
+		if (outlasts_statement(wait))
+		{
+			u->answered = true;
+			return;
+		}
 		d->cost.throttled_ms += wait;
 		try_again(talk, i, Max(wait, 1));
 		return;
