@@ -64,7 +64,8 @@ asy_object_with(const AsyJson *json, int node, const char *changes, const char *
 			asy_json_put_raw(out, key, asy_json_source(json, k + 1));
 	}
 	for (int k = asy_json_first_key(&new, 0); k >= 0; k = asy_json_after_key(&new, 0, k))
-		asy_json_put_raw(out, asy_json_text(&new, k), asy_json_source(&new, k + 1));
+		if (asy_json_kind(&new, k + 1) != ASY_JSON_NULL)
+			asy_json_put_raw(out, asy_json_text(&new, k), asy_json_source(&new, k + 1));
 	appendStringInfoChar(out, '}');
 	return out;
 }

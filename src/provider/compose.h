@@ -16,7 +16,7 @@ extern void asy_put_given(StringInfo out, const AsyTalk *talk, AsyField field, c
 /* Indexes JSON of our own, in the database's encoding; false if it is no object. */
 extern bool asy_index_object(const char *text, AsyJson *json);
 
-/* The object, but members of changes (an object) instead of its own, and none of drop (NULL at its end; or NULL). */
+/* The object, but members of changes (an object) instead of its own, without those that are null there or in drop (NULL at its end; or NULL). */
 extern StringInfo asy_object_with(const AsyJson *json, int node, const char *changes, const char *const *drop);
 
 /* The first answer is the user whom the talk is about: it ends. */

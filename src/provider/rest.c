@@ -413,9 +413,17 @@ find(AsyTalk *talk)
 		asy_send(talk, "GET", "%s", path);
 		return ASY_SEND;
 	}
-	if (asy_answer_json(talk, 0) == NULL || !read_page(talk, 0, &page) || asy_found_all(talk, 0, page.array) < 0)
+	if (asy_answer_json(talk, 0) == NULL || !read_page(talk, 0, &page))
 		return ASY_FAIL;
-	return ASY_DONE;
+
+	/* More than came: it may look at something else than the e-mail. */
+	if (page.total > asy_json_count(&talk->answers[0].json, page.array))
+	{
+		talk->ask = ASY_ASK_LIST;
+		talk->step = 0;
+		return list(talk);
+	}
+	return asy_found_all(talk, 0, page.array) < 0 ? ASY_FAIL : ASY_DONE;
 }
 
 /* ---- writing ---- */

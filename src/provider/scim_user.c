@@ -167,7 +167,8 @@ asy_scim_changes(const AsyTalk *talk, const AsyJson *json, int node)
 		{
 			asy_json_put_text(out, "formatted", value->text);
 			asy_json_put_text(out, "givenName", family ? pnstrdup(value->text, family - value->text) : value->text);
-			asy_json_put_text(out, "familyName", family ? family + 1 : "");
+			if (family && family[1])
+				asy_json_put_text(out, "familyName", family + 1);
 			appendStringInfoChar(out, '}');
 		}
 		asy_put_given(out, talk, ASY_NAME, "displayName");
@@ -181,31 +182,46 @@ asy_scim_changes(const AsyTalk *talk, const AsyJson *json, int node)
 	return out;
 }
 
+/* value NULL: remove. */
+static void
+put_operation(StringInfo out, const char *path, const char *value)
+{
+	asy_json_put_raw(out, NULL, "{");
+	asy_json_put_text(out, "op", value ? "replace" : "remove");
+	asy_json_put_text(out, "path", path);
+	if (value)
+		asy_json_put_raw(out, "value", value);
+	appendStringInfoChar(out, '}');
+}
+
 StringInfo
 asy_scim_patch(const AsyJson *was, const char *changes)
 {
 	StringInfo	out = makeStringInfo();
 	AsyJson		json;
-	int			n = 0;
+	int			none;
 
 	if (!asy_index_object(changes, &json))
 		elog(ERROR, "an object that was built is none");
 	appendStringInfoString(out, "{\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:PatchOp\"],\"Operations\":[");
+	none = out->len;
 	for (int k = asy_json_first_key(&json, 0); k >= 0; k = asy_json_after_key(&json, 0, k))
 	{
 		char	   *path = asy_json_text(&json, k);
-		bool		gone = asy_json_kind(&json, k + 1) == ASY_JSON_NULL;
+		int			old = asy_scim_member(was, 0, path);
 
-		if (gone && asy_scim_member(was, 0, path) < 0)
-			continue;
-		asy_json_put_raw(out, NULL, "{");
-		asy_json_put_text(out, "op", gone ? "remove" : "replace");
-		asy_json_put_text(out, "path", path);
-		if (!gone)
-			asy_json_put_raw(out, "value", asy_json_source(&json, k + 1));
-		appendStringInfoChar(out, '}');
-		n++;
+		if (asy_json_kind(&json, k + 1) != ASY_JSON_NULL)
+			put_operation(out, path, asy_json_source(&json, k + 1));
+		else if (old >= 0)
+			put_operation(out, path, NULL);
+
+		/* Of a value with parts, those stay that are not named. */
+		for (int o = asy_json_kind(&json, k + 1) == ASY_JSON_OBJECT ? asy_json_first_key(was, old) : -1; o >= 0; o = asy_json_after_key(was, old, o))
+			if (asy_scim_member(&json, k + 1, asy_json_text(was, o)) < 0)
+				put_operation(out, psprintf("%s.%s", path, asy_json_text(was, o)), NULL);
 	}
+	if (out->len == none)
+		return NULL;
 	appendStringInfoString(out, "]}");
-	return n > 0 ? out : NULL;
+	return out;
 }
