@@ -1,6 +1,6 @@
-// PORT      Better Auth: /api/auth/admin/…, and SCIM at /api/auth/scim/v2 with the token in SCIM_TOKEN
-// PORT + 1  the same SCIM server for the tokens of
-// PORT + 2  oidc-provider: POST /token, client "m2m", secret "m2m-secret"; they live for TTL seconds
+// PORT   Better Auth: /api/auth/admin/…, and SCIM at /api/auth/scim/v2 with the token in SCIM_TOKEN
+// PORT2  the same SCIM server for the tokens of
+// PORT3  oidc-provider: POST /token, client "m2m", secret "m2m-secret"; they live for TTL seconds
 import http from 'node:http';
 import { betterAuth } from 'better-auth';
 import { memoryAdapter } from 'better-auth/adapters/memory';
@@ -10,9 +10,9 @@ import { scim } from '@better-auth/scim';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Provider } from 'oidc-provider';
 
-const port = Number(process.env.PORT);
+const [port, port2, port3] = [process.env.PORT, process.env.PORT2, process.env.PORT3].map(Number);
 const ttl = Number(process.env.TTL ?? 3);
-const issuer = `http://127.0.0.1:${port + 2}`;
+const issuer = `http://127.0.0.1:${port3}`;
 const connections = [{
 	id: 'connection',
 	credentials: [{ type: 'bearer', id: 'credential', token: process.env.SCIM_TOKEN ?? 'a-scim-token-of-at-least-thirty-two-bytes' }],
@@ -54,10 +54,10 @@ const oidc = new Provider(issuer, {
 	},
 	ttl: { ClientCredentials: ttl },
 });
-oidc.listen(port + 2, '127.0.0.1');
+oidc.listen(port3, '127.0.0.1');
 
 const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`));
-serve(port + 1, auth(port + 1, {
+serve(port2, auth(port2, {
 	async verifyBearerToken({ token }) {
 		try {
 			const { payload } = await jwtVerify(token, keys, { issuer });
