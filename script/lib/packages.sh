@@ -3,6 +3,7 @@
 # What authsync needs from Debian. To be sourced; changes nothing by itself.
 #
 #   prepare_machine demo|test [package ...]   installs what is missing, then sets and exports PG_CONFIG and PG_MAJOR
+#   prepare_real_servers                      installs what the servers of test/real need, if it can
 #   as_root command [argument ...]            runs a command as root: directly, or by sudo
 #
 # PG_CONFIG in the environment chooses another PostgreSQL than the release's own.
@@ -118,5 +119,22 @@ prepare_machine() {
 	if [ "${#missing[@]}" -gt 0 ]; then
 		echo "installing Debian packages: ${missing[*]}"
 		apt_install "${missing[@]}" || return
+	fi
+}
+
+# A test skips, by name, what cannot be started without these: that they cannot be had here is no failure.
+prepare_real_servers() {
+	local wanted=(python3-venv) missing
+
+	command -v node >/dev/null && command -v npm >/dev/null || wanted+=(nodejs npm)
+	command -v java >/dev/null || wanted+=(default-jre-headless)
+	mapfile -t missing < <(missing_packages "${wanted[@]}")
+	if [ "${#missing[@]}" -gt 0 ]; then
+		echo "installing Debian packages: ${missing[*]}"
+		apt_install "${missing[@]}" || echo "going on without them" >&2
+	fi
+	if [ -n "${AUTHSYNC_REAL_CACHE:-}" ] && [ ! -d "$AUTHSYNC_REAL_CACHE" ]; then
+		mkdir -p "$AUTHSYNC_REAL_CACHE"
+		[ "$(id -u)" -ne 0 ] || chown postgres:postgres "$AUTHSYNC_REAL_CACHE"
 	fi
 }

@@ -277,7 +277,9 @@ for name in "${tap[@]}"; do
 	export TESTDIR=$tree/.build/tap/$name
 	export TESTDATADIR=$TESTDIR/data TESTLOGDIR=$TESTDIR/log AUTHSYNC_TREE=$tree
 	mkdir -p "$TESTDIR" "$TESTLOGDIR"
-	run "t/$name" 300 prove --verbose -I "$pgxs/test/perl" -I "$tree/test/t" "test/t/$name.pl"
+	limit=300
+	[ "$name" != 170_real_servers ] || limit=600		# it fetches them first
+	run "t/$name" "$limit" prove --verbose -I "$pgxs/test/perl" -I "$tree/test/t" "test/t/$name.pl"
 	score_tap "t/$name"
 	# What a test says of its failures goes to its own log, and the server's to another.
 	if [ "${culprits[*]: -1}" = "t/$name" ]; then

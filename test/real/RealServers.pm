@@ -57,12 +57,18 @@ sub unreachable
 		if (waitpid($s->{pid}, POSIX::WNOHANG()) == $s->{pid})
 		{
 			delete $s->{pid};
-			my @lines = grep { /\S/ } split /\n/, slurp_file($s->{log});
-			return @lines ? $lines[-1] : 'it ended without a word';
+			return last_line($s) || 'it ended without a word';
 		}
-		return sprintf 'it does not answer after %d s', $$took if $$took > $seconds;
+		return sprintf('it does not answer after %d s; it said: %s', $$took, last_line($s)) if $$took > $seconds;
 		sleep 0.1;
 	}
+}
+
+sub last_line
+{
+	my ($s) = @_;
+	my @lines = grep { /\S/ } split /\n/, slurp_file($s->{log});
+	return @lines ? $lines[-1] : '';
 }
 
 # call(METHOD, URL, headers, content): status, what the JSON of the answer says, the answer. A hash or array is sent as JSON.
