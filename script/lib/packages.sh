@@ -126,7 +126,7 @@ prepare_machine() {
 prepare_real_servers() {
 	local wanted=(python3-venv) missing
 
-	command -v node >/dev/null && command -v npm >/dev/null || wanted+=(nodejs npm)
+	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then wanted+=(nodejs npm); fi
 	command -v java >/dev/null || wanted+=(default-jre-headless)
 	mapfile -t missing < <(missing_packages "${wanted[@]}")
 	if [ "${#missing[@]}" -gt 0 ]; then

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2164
 # Better Auth, an auth server as a library, with its admin plugin and its SCIM server;
 # and oidc-provider, a certified OAuth 2 server, whose tokens of a few seconds the SCIM
 # server takes. From npm, 38 MB. --legacy-peer-deps, for the plugin names another

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2164
 # Google's emulator of Firebase Authentication, a part of its command line: package
 # "firebase-tools" of npm, 240 MB and a minute with all that it depends on. What the
 # emulator's own modules ask for is a part of that, 60 MB; its versions are

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2164
 # Keycloak itself: the distribution, org.keycloak:keycloak-quarkus-dist of Maven
 # Central, 177 MB. Java 17 or later, and Python to fetch and unpack it. Development
 # mode, database in memory. Administrator of realm master: admin, password admin.

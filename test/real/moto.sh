@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2164
 # moto, a double of Amazon's services that the users of its SDK test with; here for
 # Cognito. From PyPI, 140 MB with the SDK; needs Python's venv. Once told to by POST
 # /moto-api/reset-auth it checks signatures, with the SDK's own code. In memory.

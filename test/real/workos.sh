@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2164
 # WorkOS's own emulator of its API, made for the tests of its customers. It is a part
 # of their command line, package "workos" of npm; with all that this depends on 317 MB,
 # of which the emulator uses two packages, 11 MB. Nothing but Node is needed.
