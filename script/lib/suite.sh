@@ -137,7 +137,7 @@ tell()
 {
 	[ ${#culprits[@]} -eq 0 ] || printf 'failed: %s\n' "${culprits[@]}"
 	[ "$skipped" -eq 0 ] || echo "$skipped skipped"
-	if [ $((passed + failed)) -eq 0 ]; then
+	if [ $((passed + failed + skipped)) -eq 0 ]; then
 		echo "nothing is called ${wanted[*]}" >&2
 		failed=1
 	fi

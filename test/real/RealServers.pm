@@ -59,7 +59,7 @@ sub unreachable
 			delete $s->{pid};
 			return last_line($s) || 'it ended without a word';
 		}
-		return sprintf('it does not answer after %d s; it said: %s', $$took, last_line($s)) if $$took > $seconds;
+		return sprintf('it does not answer after %d s; it said: %s', $$took, last_line($s) || 'nothing') if $$took > $seconds;
 		sleep 0.1;
 	}
 }
