@@ -65,10 +65,12 @@ asy_fdw_plan_modify(PlannerInfo *root, ModifyTable *plan, Index rti, int index)
 	(void) root;
 	(void) rti;
 	(void) index;
-	if (plan->onConflictAction != ONCONFLICT_NONE && plan->onConflictAction != ONCONFLICT_NOTHING)
+	if (plan->onConflictAction != ONCONFLICT_NONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a provider's users take no ON CONFLICT DO UPDATE")));
+				 errmsg("a provider's users take no ON CONFLICT"),
+				 errdetail("Whether a user is there already is for the provider to say, one by one."),
+				 errhint("INSERT … SELECT … WHERE NOT EXISTS (SELECT FROM … AS u WHERE u.email = …)")));
 	return NIL;
 }
 
@@ -237,23 +239,24 @@ fill_slot(Modify *m, const AuthUser *user, TupleTableSlot *slot)
 
 /* What is given must be what the provider takes: 0A000. */
 static void
-check_given(const Modify *m, uint32 given)
+check_given(const Modify *m, uint32 given, bool update)
 {
-	uint32		refused = given & ~m->server->provider->writes;
+	uint32		takes = m->server->provider->writes & ~(update ? m->server->provider->fixed : 0);
+	uint32		refused = given & ~takes;
 	StringInfoData list;
 
 	if (refused == 0)
 		return;
 	initStringInfo(&list);
 	for (int f = 0; f < ASY_NFIELDS; f++)
-		if (m->server->provider->writes & ASY_BIT(f))
+		if (takes & ASY_BIT(f))
 			appendStringInfo(&list, "%s%s", list.len ? ", " : "", asy_fields[f].name);
 	for (int f = 0; f < ASY_NFIELDS; f++)
 		if (refused & ASY_BIT(f))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("column \"%s\" cannot be written at provider \"%s\"", asy_fields[f].name, m->server->name),
-					 errdetail("%s does not take it from outside.", m->server->provider->title),
+					 errdetail("%s does not take it %s.", m->server->provider->title, m->server->provider->writes & ASY_BIT(f) ? "once the user is there" : "from outside"),
 					 errhint("Columns that it takes: %s.", list.data)));
 }
 
@@ -266,7 +269,7 @@ begin_insert(Modify *m, TupleTableSlot *slot)
 	for (int f = 0; f < ASY_NFIELDS; f++)
 		if (user->value[f].present)
 			in.given |= ASY_BIT(f);
-	check_given(m, in.given);
+	check_given(m, in.given, false);
 	return asy_talk_begin(m->server, ASY_ASK_CREATE, &in);
 }
 
@@ -327,8 +330,8 @@ throw_for_batch(Modify *m, AsyFault *fault, uint32 given, int done, int n, Tuple
 
 	if (n == 1)
 		throw_quietly(m, fault, given);
-	fault->detail = psprintf("%s%sUser %s was refused; of the %d users of this batch %d had been created, and stay.",
-							 fault->detail ? fault->detail : "", fault->detail ? ". " : "", who ? psprintf("\"%s\"", who) : "without e-mail", n, done);
+	fault->detail = psprintf("%s%sIt failed at user %s; of the %d users of this batch %d had been created, and stay.",
+							 fault->detail ? fault->detail : "", fault->detail == NULL ? "" : fault->detail[strlen(fault->detail) - 1] == '.' ? " " : ". ", who ? psprintf("\"%s\"", who) : "without e-mail", n, done);
 	throw_quietly(m, fault, given);
 }
 
@@ -363,7 +366,7 @@ asy_fdw_insert_batch(EState *estate, ResultRelInfo *rri, TupleTableSlot **slots,
 		for (int a = 0; a < m->desc->natts; a++)
 			if (m->fields[a] != ASY_NFIELDS && !slots[i]->tts_isnull[a])
 				given |= ASY_BIT(m->fields[a]);
-		check_given(m, given);
+		check_given(m, given, false);
 		all_given |= given;
 	}
 	for (;;)
@@ -426,7 +429,7 @@ asy_fdw_update(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot, TupleTa
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the id of a user cannot be changed"),
 				 errdetail("Provider \"%s\" knows him by it.", m->server->name)));
-	check_given(m, in.given);
+	check_given(m, in.given, true);
 	talk = asy_talk_begin(m->server, ASY_ASK_UPDATE, &in);
 	asy_talk_finish(talk);
 	if (written_user(talk, &user))

@@ -34,6 +34,8 @@ static const struct
 		"provider \"%s\" has no such user", NULL},
 	[ASY_FAULT_EXISTS] = {ERRCODE_UNIQUE_VIOLATION, false,
 		"provider \"%s\" has such a user already", NULL},
+	[ASY_FAULT_REFERRED] = {ERRCODE_FOREIGN_KEY_VIOLATION, false,
+		"rows at provider \"%s\" still refer to the user", "They go first, or their foreign key says ON DELETE CASCADE."},
 	[ASY_FAULT_REJECTED] = {ERRCODE_INVALID_PARAMETER_VALUE, false,
 		"provider \"%s\" rejected the user's data", NULL},
 	[ASY_FAULT_UNSUPPORTED] = {ERRCODE_FEATURE_NOT_SUPPORTED, false,
@@ -44,6 +46,8 @@ static const struct
 		"provider \"%s\" sent an answer that makes no sense", NULL},
 	[ASY_FAULT_CUT_OFF] = {ERRCODE_PROTOCOL_VIOLATION, true,
 		"the answer of provider \"%s\" was cut off", NULL},
+	[ASY_FAULT_TOO_LONG] = {ERRCODE_PROTOCOL_VIOLATION, false,
+		"the answer of provider \"%s\" is too long", NULL},
 	[ASY_FAULT_INCOMPLETE] = {ERRCODE_PROTOCOL_VIOLATION, true,
 		"the listing of provider \"%s\" is not complete", "Nothing was concluded from it; ask again."},
 };

@@ -24,11 +24,13 @@ typedef enum AsyFaultClass
 	ASY_FAULT_SCOPE,			/* 403: the secret is good for something else */
 	ASY_FAULT_MISSING,			/* the user is not there */
 	ASY_FAULT_EXISTS,			/* a user like this one is */
+	ASY_FAULT_REFERRED,			/* rows over there refer to the user */
 	ASY_FAULT_REJECTED,			/* a value that the provider does not take */
 	ASY_FAULT_UNSUPPORTED,		/* this provider cannot do that */
 	ASY_FAULT_ADDRESS,			/* 404 without a word of the user: a wrong url */
 	ASY_FAULT_GARBLED,			/* an answer that makes no sense */
 	ASY_FAULT_CUT_OFF,			/* an answer that ends in the middle */
+	ASY_FAULT_TOO_LONG,			/* an answer beyond max_response_bytes */
 	ASY_FAULT_INCOMPLETE,		/* a listing that stops early */
 	ASY_NFAULTS
 } AsyFaultClass;

@@ -193,6 +193,8 @@ set_options(AsyTransfer *t, const AsyHttpRequest *r)
 		}
 		list = longer;
 	}
+	/* Takes the header out that libcurl would wait for an answer to; where it signs, it would sign this too. */
+	if (r->sigv4 == NULL)
 	{
 		struct curl_slist *longer = curl_slist_append(list, "Expect:");
 
@@ -211,6 +213,7 @@ set_options(AsyTransfer *t, const AsyHttpRequest *r)
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_QUICK_EXIT, 1L);
 	SET(CURLOPT_URL, r->url);
+	SET(CURLOPT_PATH_AS_IS, 1L);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
 	SET(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
@@ -364,7 +367,7 @@ fault_of(AsyTransfer *t, CURLcode code)
 	switch (t->stop)
 	{
 		case ASY_HTTP_BODY_TOO_LONG:
-			return asy_fault(ASY_FAULT_GARBLED, "The answer is longer than %zu bytes; server option max_response_bytes allows more.", t->limits.max_bytes);
+			return asy_fault(ASY_FAULT_TOO_LONG, "It is longer than %zu bytes; server option max_response_bytes allows more.", t->limits.max_bytes);
 		case ASY_HTTP_HEADERS_TOO_LONG:
 			return asy_fault(ASY_FAULT_GARBLED, "The answer's headers are longer than %d bytes.", HEADERS_MAX);
 		case ASY_HTTP_NO_MEMORY:
@@ -407,7 +410,7 @@ fault_of(AsyTransfer *t, CURLcode code)
 		case CURLE_UNSUPPORTED_PROTOCOL:
 			return asy_fault(ASY_FAULT_GARBLED, "%s.", said);
 		default:
-			return asy_fault(ASY_FAULT_CONNECT, "%s.", said);
+			return asy_fault(ASY_FAULT_CONNECT, "%s%s", said, said[strlen(said) - 1] == '.' ? "" : ".");
 	}
 }
 

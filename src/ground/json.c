@@ -68,6 +68,24 @@ kind_of(JsonTokenType token)
 	}
 }
 
+/* Goes to the end of the container that has just begun; false where there is none. */
+static bool
+skip(JsonLexContext *lex)
+{
+	int64		inside = 1;
+
+	while (inside > 0)
+	{
+		if (json_lex(lex) != JSON_SUCCESS || lex->token_type == JSON_TOKEN_END)
+			return false;
+		if (lex->token_type == JSON_TOKEN_OBJECT_START || lex->token_type == JSON_TOKEN_ARRAY_START)
+			inside++;
+		else if (lex->token_type == JSON_TOKEN_OBJECT_END || lex->token_type == JSON_TOKEN_ARRAY_END)
+			inside--;
+	}
+	return true;
+}
+
 const char *
 asy_json_index(const char *text, size_t len, AsyJson *json)
 {
@@ -141,7 +159,14 @@ asy_json_index(const char *text, size_t len, AsyJson *json)
 				if (kind == ASY_JSON_OBJECT || kind == ASY_JSON_ARRAY)
 				{
 					if (depth == ASY_JSON_DEPTH_MAX)
-						return "is nested too deep";
+					{
+						/* One value of one user shall not make the others unreadable: what is deeper stays as it is written. */
+						if (!skip(lex))
+							return "is cut short";
+						new_node(json, &size, kind, start, (int) (lex->token_terminator - text));
+						expected = COMMA_OR_END;
+						continue;
+					}
 					open[depth++] = json->n;
 					expected = kind == ASY_JSON_OBJECT ? KEY_OR_END : VALUE_OR_END;
 				}

@@ -14,7 +14,7 @@
 #include "lib/stringinfo.h"
 #include "utils/timestamp.h"
 
-/* Deeper is taken for an attack: no provider nests a tenth as deep. */
+/* What is deeper is not looked into: no provider nests a tenth as deep, and a user may nest his metadata as he likes. */
 #define ASY_JSON_DEPTH_MAX 64
 
 typedef enum AsyJsonKind
@@ -45,9 +45,9 @@ typedef struct AsyJson
 } AsyJson;
 
 /*
- * Indexes a document: one value, valid UTF-8, no deeper than
- * ASY_JSON_DEPTH_MAX. NULL if it is good, else what is wrong, as the end of a
- * sentence. Escapes that are no text (\u0000, half a surrogate pair) are read
+ * Indexes a document: one value, valid UTF-8. A container deeper than
+ * ASY_JSON_DEPTH_MAX has no contents in the index; its source is there, not
+ * checked. NULL if it is good, else what is wrong, as the end of a sentence. Escapes that are no text (\u0000, half a surrogate pair) are read
  * as U+FFFD. The index lives in the current context.
  */
 extern const char *asy_json_index(const char *text, size_t len, AsyJson *json);

@@ -224,7 +224,13 @@ ask_user(AsyTalk *talk, const char *subject)
 static bool
 is_service(const AsyJson *json, int node)
 {
-	return asy_json_kind(json, asy_json_member(json, node, "serviceAccountClientId")) == ASY_JSON_STRING;
+	char	   *username;
+
+	if (asy_json_kind(json, asy_json_member(json, node, "serviceAccountClientId")) == ASY_JSON_STRING)
+		return true;
+	/* 26 does not say so any more, but in the name; nobody else may have one that begins so without an address. */
+	username = asy_json_text(json, asy_json_member(json, node, "username"));
+	return username && strncmp(username, "service-account-", 16) == 0 && asy_json_text(json, asy_json_member(json, node, "email")) == NULL;
 }
 
 static AsyTurn

@@ -170,7 +170,8 @@ struct AsyProvider
 	int			concurrency;	/* requests at once, unless told */
 	double		rate;			/* requests a second, unless told; 0: no limit is known */
 	AsyMerge	merge;
-	uint32		writes;			/* the fields that create and update take */
+	uint32		writes;			/* the fields that create takes, and update but for: */
+	uint32		fixed;			/* those that update does not take */
 	const AsyMapping *mappings; /* ended by a NULL pointer */
 
 	/* Credentials for a request; NULL: "Authorization: Bearer" with the token, or the first secret. */

@@ -24,6 +24,9 @@
 #define TRIES_BROKEN 2
 #define TRIES_CONNECT 1
 
+/* No id and no e-mail is longer anywhere. */
+#define NAME_MAX_BYTES 1000
+
 /* More turns than any listing has: 100 users each would be a hundred million. */
 #define TURNS_MAX 1000000
 
@@ -91,6 +94,17 @@ fail(AsyTalk *talk, AsyFault *fault)
 	talk->drive->state = ASY_TALK_FAILED;
 }
 
+/* Nobody is called so; and as a segment of a path it would lead elsewhere. */
+static bool
+asks_for_nobody(const AsyTalk *talk)
+{
+	const char *text = talk->ask == ASY_ASK_FIND ? talk->in.email : talk->in.subject;
+
+	if (talk->ask == ASY_ASK_LIST || text == NULL)
+		return false;
+	return text[0] == '\0' || strlen(text) > NAME_MAX_BYTES || strcmp(text, ".") == 0 || strcmp(text, "..") == 0;
+}
+
 /*
  * Calls the driver with what has come, in a context of the turn to come. What
  * the one before the last left is freed: its page was taken long ago.
@@ -114,6 +128,8 @@ take_turn(AsyTalk *talk)
 	old = MemoryContextSwitchTo(d->turn);
 	if (talk->server->provider->ask[talk->ask] == NULL)
 		what = asy_fail(talk, ASY_FAULT_UNSUPPORTED, "%s has no such call.", talk->server->provider->title);
+	else if (talk->step == 0 && asks_for_nobody(talk))
+		what = asy_fail(talk, ASY_FAULT_MISSING, "Nobody can have that id.");
 	else
 		what = talk->server->provider->ask[talk->ask] (talk);
 	MemoryContextSwitchTo(old);
@@ -288,6 +304,13 @@ take_answer(AsyTalk *talk, int i)
 		asy_token_forget(talk->server, u->token);	/* unless another request has brought a newer one already */
 		try_again(talk, i, 0);
 		return;
+	}
+	if (fault && strcmp(talk->requests[i].method, "GET") != 0 && talk->ask != ASY_ASK_TOKEN && talk->ask != ASY_ASK_LIST &&
+		(fault->class == ASY_FAULT_TIMEOUT || fault->class == ASY_FAULT_BROKEN || fault->class == ASY_FAULT_CUT_OFF))
+	{
+		fault->detail = psprintf("%s%sThe provider may have done it all the same.", fault->detail ? fault->detail : "",
+								 fault->detail == NULL ? "" : fault->detail[strlen(fault->detail) - 1] == '.' ? " " : ". ");
+		fault->hint = "Look at the user before trying again.";
 	}
 	if (fault && talk->requests[i].repeatable &&
 		((u->tries < TRIES_BROKEN && (fault->class == ASY_FAULT_BROKEN || fault->class == ASY_FAULT_CUT_OFF)) ||
