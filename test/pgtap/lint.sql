@@ -139,4 +139,19 @@ SELECT is(tap.try('foreign_trigger', 'on_auth_user_created on auth.users', $$DRO
     CREATE TRIGGER on_auth_user_created AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION handle_new_user_before_authsync(); SELECT authsync.setup()$$), 'absent, warning, mended', '… by one that may fail');
 SELECT is(tap.try('profile_trigger', 'careful on public.profiles', 'CREATE TRIGGER careful BEFORE INSERT ON profiles FOR EACH ROW EXECUTE FUNCTION careful()'), 'absent, info, mended', 'a trigger of profiles');
 
+-- Providers.
+SELECT is(tap.try('provider_without_secret', 'server "my ""auth"', $$CREATE SERVER "my ""auth" FOREIGN DATA WRAPPER authsync OPTIONS (provider 'supabase', url 'https://auth.example.com')$$, false), 'absent, warning', 'a provider for which nobody has given a secret');
+SELECT is(tap.said('object', 'provider_without_secret', $$CREATE SERVER auth1 FOREIGN DATA WRAPPER authsync OPTIONS (provider 'supabase', url 'https://auth.example.com');
+    SELECT authsync.set_secret('auth1', 'service_key', 'a secret')$$), NULL, '… not with one that is stored');
+SELECT is(tap.said('object', 'provider_without_secret', $$CREATE SERVER auth1 FOREIGN DATA WRAPPER authsync OPTIONS (provider 'supabase', url 'https://auth.example.com');
+    CREATE USER MAPPING FOR PUBLIC SERVER auth1 OPTIONS (service_key_file '/etc/key')$$), NULL, '… nor with a mapping that says where it is');
+SELECT is(tap.try('secret_for_elsewhere', 'server auth1', $$CREATE SERVER auth1 FOREIGN DATA WRAPPER authsync OPTIONS (provider 'supabase', url 'https://Auth.example.com/x');
+    SELECT authsync.set_secret('auth1', 'service_key', 'a secret'); ALTER SERVER auth1 OPTIONS (SET url 'https://auth.example.com:8443')$$, false), 'absent, warning', 'a secret that was given for another address');
+SELECT is(tap.said('object', 'secret_for_elsewhere', $$CREATE SERVER auth1 FOREIGN DATA WRAPPER authsync OPTIONS (provider 'supabase', url 'https://Auth.example.com/x');
+    SELECT authsync.set_secret('auth1', 'service_key', 'a secret'); ALTER SERVER auth1 OPTIONS (SET url 'https://auth.example.com:443/y')$$), NULL, '… another path is none');
+SELECT is(tap.try('secret_left_behind', 'secret service_key of auth1', $$CREATE SERVER auth1 FOREIGN DATA WRAPPER authsync OPTIONS (provider 'supabase', url 'https://auth.example.com');
+    SELECT authsync.set_secret('auth1', 'service_key', 'a secret'); DROP SERVER auth1$$), 'absent, info, mended', 'a secret whose server is gone');
+SELECT is(tap.try('copy_not_armed', 'authsync.copies', $$CREATE SERVER auth1 FOREIGN DATA WRAPPER authsync OPTIONS (provider 'supabase', url 'https://auth.example.com');
+    INSERT INTO authsync.copies VALUES (1, 1)$$), 'absent, warning, mended', 'a copy that was restored from another database');
+
 SELECT * FROM finish();
