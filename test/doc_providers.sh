@@ -113,7 +113,7 @@ lacks() {		# PROVIDERS README: a line for each
 			secret) grep -qF "| \`$value\` |" "$work/section" || echo "$provider: no secret $value" ;;
 			capabilities) grep -qF "| [$title](doc/providers.md#$anchor) | \`$provider\` | $value |" "$2" || echo "$provider: its capabilities are $value" ;;
 		esac
-	done <"$work/registry"
+	done < <(cat "$work/registry")
 }
 
 tap "$(status [ "$(cut -d '|' -f 1 "$work/registry" | sort -u | wc -l)" -gt 4 ])" 'providers were found'
@@ -136,12 +136,12 @@ finds() {		# LACK SED-SCRIPT [DOCUMENT]: damaged so, that is lacking
 finds 'auth0: no section "Auth0"' 's/^## Auth0$/## Somebody else/'
 finds 'auth0: not in the contents' 's/\[Auth0\](#auth0)//'
 finds 'auth0: no start to copy' "s/provider 'auth0'/provider 'clerk'/"
-finds 'auth0: no option verify_email' '/^| `verify_email`/d'
-finds 'auth0: option client_id is required' 's/^| `client_id` | yes |/| `client_id` | no |/'
-finds 'auth0: option audience is not required' 's/^| `audience` | no |/| `audience` | yes |/'
-finds 'auth0: there is no option made_up' 's/^| `audience` |/| `made_up` |/'
-finds 'auth0: no secret client_secret' '/^| `client_secret`/d'
-finds 'auth0: its capabilities are list get create update delete changes set_id' '/^|.*`auth0`/s/ changes//' README.md
+finds 'auth0: no option verify_email' '/^| .verify_email. |/d'
+finds 'auth0: option client_id is required' 's/^\(| .client_id. |\) yes |/\1 no |/'
+finds 'auth0: option audience is not required' 's/^\(| .audience. |\) no |/\1 yes |/'
+finds 'auth0: there is no option made_up' 's/^\(| .\)audience\(. |\)/\1made_up\2/'
+finds 'auth0: no secret client_secret' '/^| .client_secret. |/d'
+finds 'auth0: its capabilities are list get create update delete changes set_id' '/^|.*.auth0. |/s/ changes//' README.md
 
 echo "1..$count"
 [ "$failed" -eq 0 ]
