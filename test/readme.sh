@@ -114,7 +114,7 @@ run_block() {		# DOCUMENT N
 	fi
 }
 
-for document in README.md doc/authsync.md; do
+for document in README.md doc/authsync.md doc/providers.md; do
 	prepare
 	blocks "$document"
 	n=1
