@@ -128,6 +128,7 @@ prepare_real_servers() {
 
 	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then wanted+=(nodejs npm); fi
 	command -v java >/dev/null || wanted+=(default-jre-headless)
+	command -v mvn >/dev/null || wanted+=(maven)
 	mapfile -t missing < <(missing_packages "${wanted[@]}")
 	if [ "${#missing[@]}" -gt 0 ]; then
 		echo "installing Debian packages: ${missing[*]}"

@@ -313,11 +313,13 @@ list(AsyTalk *talk)
 	fault = talk->answers[0].fault;
 	if (fault && fault->class == ASY_FAULT_TOO_LONG && walk->page > 0 && !walk->in_window && walk->size > 1)
 	{
-		/* Users with much metadata: the same ones, half as many at once. */
+		/* Users with much metadata: the same ones, half as many at once, or fewer, so that a page ends where this one did. */
 		int64		end = walk->page * walk->size;
 
-		walk->size = (walk->size + 1) / 2;
-		walk->page = (end + walk->size - 1) / walk->size;
+		walk->size /= 2;
+		while (end % walk->size != 0)
+			walk->size--;
+		walk->page = end / walk->size;
 		ask_page(talk, walk->page, walk->size);
 		return ASY_SEND;
 	}

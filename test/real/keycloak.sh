@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154,SC2164
 # Keycloak itself: the distribution, org.keycloak:keycloak-quarkus-dist of Maven
-# Central, 177 MB. Java 17 or later, and Python to fetch and unpack it. Development
+# Central, 177 MB. Java 17 or later, Maven to fetch it, Python to unpack it. Development
 # mode, database in memory. Administrator of realm master: admin, password admin.
 version=26.7.3
 sha256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
@@ -16,9 +16,10 @@ need_java()
 obtain()
 {
 	need_java
-	python3 "$here/fetch.py" \
-		"https://repo1.maven.org/maven2/org/keycloak/keycloak-quarkus-dist/$version/keycloak-quarkus-dist-$version.zip" "$sha256" ||
-		cannot "the distribution could not be fetched"
+	command -v mvn >/dev/null || cannot "needs Maven"
+	mvn -q -B dependency:copy -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip" -DoutputDirectory="$PWD" >mvn.log 2>&1 ||
+		cannot "Maven could not fetch the distribution"
+	python3 "$here/unpack.py" "keycloak-quarkus-dist-$version.zip" "$sha256" || cannot "the distribution is another one"
 }
 
 start()
