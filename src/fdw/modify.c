@@ -74,6 +74,29 @@ asy_fdw_plan_modify(PlannerInfo *root, ModifyTable *plan, Index rti, int index)
 	return NIL;
 }
 
+/* What is given must be what the provider takes: 0A000. */
+static void
+check_given(const Modify *m, uint32 given, bool update)
+{
+	uint32		takes = m->server->provider->writes & ~(update ? m->server->provider->fixed : 0);
+	uint32		refused = given & ~takes;
+	StringInfoData list;
+
+	if (refused == 0)
+		return;
+	initStringInfo(&list);
+	for (int f = 0; f < ASY_NFIELDS; f++)
+		if (takes & ASY_BIT(f))
+			appendStringInfo(&list, "%s%s", list.len ? ", " : "", asy_fields[f].name);
+	for (int f = 0; f < ASY_NFIELDS; f++)
+		if (refused & ASY_BIT(f))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" cannot be written at provider \"%s\"", asy_fields[f].name, m->server->name),
+					 errdetail("%s does not take it %s.", m->server->provider->title, m->server->provider->writes & ASY_BIT(f) ? "once the user is there" : "from outside"),
+					 errhint("Columns that it takes: %s.", list.data)));
+}
+
 /* ---- begin ---- */
 
 static Modify *
@@ -113,6 +136,7 @@ asy_fdw_begin_modify(ModifyTableState *mt, ResultRelInfo *rri, List *private, in
 		for (int i = 0; i < m->desc->natts; i++)
 			if (bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, set))
 				m->changes |= m->fields[i] == ASY_NFIELDS ? 0 : ASY_BIT(m->fields[i]);
+		check_given(m, m->changes & ~ASY_BIT(ASY_ID), true);
 	}
 	if (mt->operation != CMD_INSERT)
 	{
@@ -235,29 +259,6 @@ fill_slot(Modify *m, const AuthUser *user, TupleTableSlot *slot)
 	for (int i = 0; i < m->desc->natts; i++)
 		slot->tts_isnull[i] = m->fields[i] == ASY_NFIELDS || !asy_fdw_datum(user, m->fields[i], &slot->tts_values[i]);
 	ExecStoreVirtualTuple(slot);
-}
-
-/* What is given must be what the provider takes: 0A000. */
-static void
-check_given(const Modify *m, uint32 given, bool update)
-{
-	uint32		takes = m->server->provider->writes & ~(update ? m->server->provider->fixed : 0);
-	uint32		refused = given & ~takes;
-	StringInfoData list;
-
-	if (refused == 0)
-		return;
-	initStringInfo(&list);
-	for (int f = 0; f < ASY_NFIELDS; f++)
-		if (takes & ASY_BIT(f))
-			appendStringInfo(&list, "%s%s", list.len ? ", " : "", asy_fields[f].name);
-	for (int f = 0; f < ASY_NFIELDS; f++)
-		if (refused & ASY_BIT(f))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("column \"%s\" cannot be written at provider \"%s\"", asy_fields[f].name, m->server->name),
-					 errdetail("%s does not take it %s.", m->server->provider->title, m->server->provider->writes & ASY_BIT(f) ? "once the user is there" : "from outside"),
-					 errhint("Columns that it takes: %s.", list.data)));
 }
 
 static AsyTalk *
@@ -429,7 +430,6 @@ asy_fdw_update(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot, TupleTa
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the id of a user cannot be changed"),
 				 errdetail("Provider \"%s\" knows him by it.", m->server->name)));
-	check_given(m, in.given, true);
 	talk = asy_talk_begin(m->server, ASY_ASK_UPDATE, &in);
 	asy_talk_finish(talk);
 	if (written_user(talk, &user))

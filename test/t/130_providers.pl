@@ -359,8 +359,9 @@ sub updating
 		check($w, $lost eq '', "$column: nothing else has changed", $lost);
 		if ($value eq 'true')
 		{
-			good($w, "UPDATE $w->{users} SET $column = false " . $where->($all[1]), "$column false");
-			fits($w, one($w, $w->{users}, $all[1]), { $column => JSON::PP::false }, "$column false");
+			$t = run($w, "UPDATE $w->{users} SET $column = false " . $where->($all[1]));
+			check($w, $t->{state} =~ /^(00000|0A000)$/, "$column false: works or is refused", shown($t));
+			fits($w, one($w, $w->{users}, $all[1]), { $column => JSON::PP::false }, "$column false") if $t->{state} eq '00000';
 		}
 		elsif ($column !~ /email/)
 		{

@@ -67,7 +67,8 @@ sub ask
 	my $select = IO::Select->new($s->{out});
 	my ($dead, $out);
 	local $SIG{PIPE} = 'IGNORE';
-	print { $s->{in} } "$sql;\n\\echo $mark\n";
+	# After the data of COPY no semicolon may stand alone: psql would hear nothing of what follows.
+	print { $s->{in} } $sql, $sql =~ /^\\\.\n\z/m ? '' : ";\n", "\\echo $mark\n";
 	until (defined $out)
 	{
 		my $end = index $s->{buffer}, "$mark\n";
