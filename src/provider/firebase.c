@@ -446,6 +446,7 @@ const AsyProvider asy_provider_firebase = {
 	.merge = ASY_REPLACES,
 	.writes = ASY_BIT(ASY_ID) | ASY_BIT(ASY_EMAIL) | ASY_BIT(ASY_PHONE) | ASY_BIT(ASY_EMAIL_VERIFIED) | ASY_BIT(ASY_NAME) |
 	ASY_BIT(ASY_PICTURE) | ASY_BIT(ASY_BLOCKED) | ASY_BIT(ASY_APP_METADATA) | ASY_BIT(ASY_PASSWORD),
+	.fixed = ASY_BIT(ASY_ID),
 	.mappings = mappings,
 	.read_user = read_user,
 	.classify = classify,

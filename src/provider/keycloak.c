@@ -10,8 +10,9 @@
  *		alone sees nobody, with HTTP 200.
  *	  - the unfiltered list has no service accounts, any filter by field has.
  *	  - no list says what changed, and a user has no time of change.
- *	  - asked for one, it says "not enabled" while brute-force protection keeps
- *		him out; the list does not. What is sent back would stay.
+ *	  - asked for one, many versions say "not enabled" while brute-force
+ *		protection keeps him out (26.4 does not); the list does not. What is sent
+ *		back would stay.
  *	  - a change replaces the profile as a whole, attributes too.
  *	  - a new user is disabled unless told otherwise.
  *	  - the token lives for a few minutes.
@@ -19,7 +20,9 @@
  * Attributes are user_metadata: name to array of strings. What is given as
  * anything but an array becomes an array of one string. picture, nickname and
  * phone are the attributes picture, nickname and phoneNumber. The user name of
- * a new user is the e-mail, else the phone. A name is cut at its first blank.
+ * a new user is the e-mail, else the phone. A name is cut at its first blank:
+ * one without a blank leaves no last name, and where the realm's profile wants
+ * one (it does unless told otherwise) the user is asked for it at his next login.
  */
 #include "postgres.h"
 

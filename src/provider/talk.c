@@ -305,7 +305,7 @@ take_answer(AsyTalk *talk, int i)
 		try_again(talk, i, 0);
 		return;
 	}
-	if (fault && strcmp(talk->requests[i].method, "GET") != 0 && talk->ask != ASY_ASK_TOKEN && talk->ask != ASY_ASK_LIST &&
+	if (fault && strcmp(talk->requests[i].method, "GET") != 0 && talk->ask >= ASY_ASK_CREATE &&
 		(fault->class == ASY_FAULT_TIMEOUT || fault->class == ASY_FAULT_BROKEN || fault->class == ASY_FAULT_CUT_OFF))
 	{
 		fault->detail = psprintf("%s%sThe provider may have done it all the same.", fault->detail ? fault->detail : "",
