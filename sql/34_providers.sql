@@ -15,17 +15,19 @@ COMMENT ON FOREIGN DATA WRAPPER authsync IS 'auth providers: CREATE SERVER prod 
 -- superusers and roles that bypass it read them; no pg_dump contains them.
 -- origin is where the server led when the secret was given: it goes nowhere else.
 CREATE TABLE authsync.secrets (
+    server_oid oid NOT NULL,
     server name NOT NULL,
     name   text NOT NULL,
     value  text NOT NULL,
     origin text NOT NULL,
     set_by name NOT NULL DEFAULT session_user,
     set_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (server, name)
+    PRIMARY KEY (server_oid, name)
 );
 ALTER TABLE authsync.secrets ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE authsync.secrets IS 'what providers are asked with; written by set_secret() and COPY new_secret, read by authsync alone';
-COMMENT ON COLUMN authsync.secrets.origin IS 'scheme, host and port of the server''s url when the secret was given';
+COMMENT ON COLUMN authsync.secrets.origin IS 'scheme, host and port of the server''s url, and of its token_url, when the secret was given';
+COMMENT ON COLUMN authsync.secrets.server_oid IS 'the server itself: another one that is later called the same does not get it';
 
 CREATE VIEW authsync.new_secret AS
     SELECT NULL::pg_catalog.name AS server, NULL::pg_catalog.text AS name, NULL::pg_catalog.text AS value WHERE false;

@@ -121,8 +121,9 @@ read_value(UserScan *scan, ForeignScanState *node)
 	old = MemoryContextSwitchTo(scan->context);
 	if (scan->kind == ASY_SCAN_SINCE)
 	{
-		scan->in.has_since = true;
 		scan->in.since = DatumGetTimestampTz(value);
+		scan->in.has_since = scan->in.since > ASY_TIME_MIN;
+		scan->found_nothing = TIMESTAMP_IS_NOEND(scan->in.since);
 	}
 	else if (!scan->many)
 	{
@@ -398,7 +399,7 @@ first_request(UserScan *scan, List *values)
 	if (talk->nrequests == 0)
 		return "none";
 	path = talk->requests[0].url + strlen(scan->server->url);
-	return psprintf("%s %s%s", talk->requests[0].method, path, (known && !scan->many) || scan->kind == ASY_SCAN_COUNT ? "" : " …");
+	return psprintf("%s %s%s", talk->requests[0].method, path, (known && !scan->many && scan->kind != ASY_SCAN_SINCE) || scan->kind == ASY_SCAN_COUNT ? "" : " …");
 }
 
 void

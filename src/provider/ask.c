@@ -401,7 +401,10 @@ asy_time_text(TimestampTz time)
 	struct pg_tm tm;
 	fsec_t		fsec;
 
-	if (timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
-		return pstrdup("1970-01-01T00:00:00Z");
+	/* Four digits of a year are all that anybody reads. */
+	if (time < ASY_TIME_MIN || timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
+		return pstrdup("1970-01-01T00:00:00.000000Z");
+	if (tm.tm_year > 9999)
+		return pstrdup("9999-12-31T23:59:59.999999Z");
 	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
 }

@@ -360,7 +360,10 @@ extern char *asy_metadata_to_send(const AsyTalk *talk, AsyField field);
 /* ASCII letters in lower case; palloc'd. */
 extern char *asy_lower(const char *text);
 
-/* A time as RFC 3339 has it, in UTC, to the microsecond; palloc'd. */
+/* No provider has users from before 1970. */
+#define ASY_TIME_MIN (-(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
+/* A time as RFC 3339 has it, in UTC, to the microsecond, from 1970 to 9999; palloc'd. */
 extern char *asy_time_text(TimestampTz time);
 
 /* A value for the field, read from JSON by its type. */

@@ -24,17 +24,17 @@
 static const char no_secret[] =
 	"SELECT pg_catalog.format('server %I', p.srvname), 'neither a user mapping nor authsync.new_secret gives it a secret: it cannot be asked',"
 	" 'COPY authsync.new_secret (server, name, value) FROM STDIN; -- then a line of server, name of the secret and secret, with tabs between'"
-	" FROM " SERVERS " WHERE NOT " MAPPED " AND NOT EXISTS (SELECT FROM authsync.secrets AS s WHERE s.server = p.srvname)";
+	" FROM " SERVERS " WHERE NOT " MAPPED " AND NOT EXISTS (SELECT FROM authsync.secrets AS s WHERE s.server_oid = p.oid)";
 
 static const char secret_elsewhere[] =
 	"SELECT pg_catalog.format('server %I', p.srvname), pg_catalog.format('its secret %s was given while its url led to %s, and is not sent to %s', s.name, s.origin, p.origin),"
 	" 'COPY authsync.new_secret (server, name, value) FROM STDIN; -- again, if that is where it should go'"
-	" FROM " SERVERS " JOIN authsync.secrets AS s ON s.server = p.srvname WHERE s.origin <> p.origin";
+	" FROM " SERVERS " JOIN authsync.secrets AS s ON s.server_oid = p.oid WHERE pg_catalog.split_part(s.origin, ' ', 1) <> p.origin";
 
 static const char secret_left[] =
 	"SELECT pg_catalog.format('secret %s of %I', s.name, s.server), 'there is no such server any more',"
-	" pg_catalog.format('DELETE FROM authsync.secrets WHERE server = %L AND name = %L;', s.server, s.name)"
-	" FROM authsync.secrets AS s WHERE NOT EXISTS (SELECT FROM " SERVERS " WHERE p.srvname = s.server)";
+	" pg_catalog.format('DELETE FROM authsync.secrets WHERE server_oid = %s AND name = %L;', s.server_oid, s.name)"
+	" FROM authsync.secrets AS s WHERE NOT EXISTS (SELECT FROM " SERVERS " WHERE p.oid = s.server_oid)";
 
 static const char not_armed[] =
 	"SELECT 'authsync.copies', pg_catalog.format('this copy of the database was made from another one and is not armed: nothing is written to %s',"

@@ -27,23 +27,22 @@ become_owner(AsyIdentity *saved)
 }
 
 char *
-asy_secret_read(const char *server, const char *name, const char *origin, char **elsewhere)
+asy_secret_read(const AsyServer *server, const char *name, char **elsewhere)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Oid			types[] = {TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(server), CStringGetTextDatum(name)};
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(server->oid), CStringGetTextDatum(name)};
 	char	   *value = NULL;
 	AsyIdentity saved;
 
 	become_owner(&saved);
 	SPI_connect();
-	if (asy_db_run("SELECT s.value, s.origin FROM authsync.secrets AS s WHERE s.server::pg_catalog.text = $1 AND s.name = $2",
+	if (asy_db_run("SELECT s.value, s.origin FROM authsync.secrets AS s WHERE s.server_oid = $1 AND s.name = $2",
 				   true, 2, types, values, NULL) > 0)
 	{
 		char	   *given_for = asy_db_text(0, 2);
-		bool		ours = strcmp(given_for, origin) == 0;
 
-		if (ours)
+		if (strcmp(given_for, asy_server_origins(server)) == 0)
 			value = MemoryContextStrdup(context, asy_db_text(0, 1));
 		else
 			*elsewhere = MemoryContextStrdup(context, given_for);
@@ -71,11 +70,10 @@ void
 asy_secret_store(const char *server, const char *name, const char *value)
 {
 	AsyServer  *s = asy_server_describe(owned_server(server));
-	char	   *origin = asy_http_origin(s->url);
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Oid			types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[] = {
-		CStringGetTextDatum(server), CStringGetTextDatum(name), CStringGetTextDatum(value),
-		CStringGetTextDatum(origin ? origin : "")
+		ObjectIdGetDatum(s->oid), CStringGetTextDatum(server), CStringGetTextDatum(name), CStringGetTextDatum(value),
+		CStringGetTextDatum(asy_server_origins(s))
 	};
 	AsyIdentity saved;
 
@@ -100,9 +98,9 @@ asy_secret_store(const char *server, const char *name, const char *value)
 				 errhint("Give it in one line.")));
 	become_owner(&saved);
 	SPI_connect();
-	asy_db_run("INSERT INTO authsync.secrets AS s (server, name, value, origin) VALUES ($1::pg_catalog.name, $2, $3, $4)"
-			   " ON CONFLICT (server, name) DO UPDATE SET value = EXCLUDED.value, origin = EXCLUDED.origin, set_by = EXCLUDED.set_by, set_at = EXCLUDED.set_at",
-			   false, 4, types, values, NULL);
+	asy_db_run("INSERT INTO authsync.secrets AS s (server_oid, server, name, value, origin) VALUES ($1, $2::pg_catalog.name, $3, $4, $5)"
+			   " ON CONFLICT (server_oid, name) DO UPDATE SET server = EXCLUDED.server, value = EXCLUDED.value, origin = EXCLUDED.origin, set_by = EXCLUDED.set_by, set_at = EXCLUDED.set_at",
+			   false, 5, types, values, NULL);
 	SPI_finish();
 	asy_db_restore(&saved);
 }
@@ -110,15 +108,14 @@ asy_secret_store(const char *server, const char *name, const char *value)
 bool
 asy_secret_forget(const char *server, const char *name)
 {
-	Oid			types[] = {TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(server), CStringGetTextDatum(name)};
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(owned_server(server)), CStringGetTextDatum(name)};
 	AsyIdentity saved;
 	bool		done;
 
-	owned_server(server);
 	become_owner(&saved);
 	SPI_connect();
-	done = asy_db_run("DELETE FROM authsync.secrets AS s WHERE s.server::pg_catalog.text = $1 AND s.name = $2", false, 2, types, values, NULL) > 0;
+	done = asy_db_run("DELETE FROM authsync.secrets AS s WHERE s.server_oid = $1 AND s.name = $2", false, 2, types, values, NULL) > 0;
 	SPI_finish();
 	asy_db_restore(&saved);
 	return done;

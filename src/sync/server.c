@@ -196,6 +196,16 @@ asy_server_describe(Oid oid)
 	return server;
 }
 
+char *
+asy_server_origins(const AsyServer *server)
+{
+	const char *token_url = asy_server_option(server, "token_url");
+	char	   *origin = asy_http_origin(server->url);
+	char	   *token = token_url ? asy_http_origin(token_url) : NULL;
+
+	return token_url ? psprintf("%s %s", origin ? origin : "?", token ? token : "?") : pstrdup(origin ? origin : "?");
+}
+
 /* ---- whose secrets ---- */
 
 /* The options of a mapping; NIL where there is none. */
@@ -311,7 +321,7 @@ asy_server_load(Oid oid, Oid role)
 		if (value == NULL)
 			value = from_mapping(fs, public, p->secrets[i], InvalidOid);
 		if (value == NULL)
-			value = asy_secret_read(server->name, p->secrets[i], origin ? origin : "", &elsewhere);
+			value = asy_secret_read(server, p->secrets[i], &elsewhere);
 		if (value && value[0])
 		{
 			secrets[n].name = p->secrets[i];

@@ -36,7 +36,10 @@ extern void asy_server_check_reader(Oid role, const char *option);
 /* ---- stored secrets (secret.c) ---- */
 
 /* NULL: none is stored, or it was given for another origin (*elsewhere). palloc'd. */
-extern char *asy_secret_read(const char *server, const char *name, const char *origin, char **elsewhere);
+extern char *asy_secret_read(const AsyServer *server, const char *name, char **elsewhere);
+
+/* Where its secrets are sent: the origins of its url and its token_url. palloc'd. */
+extern char *asy_server_origins(const AsyServer *server);
 
 /* The caller must own the server (42501). */
 extern void asy_secret_store(const char *server, const char *name, const char *value);
