@@ -159,6 +159,7 @@ typedef struct Walk
 	int			repeats;
 	int			per_page;
 	char	   *last;			/* the last user of the page before */
+	bool		confirming;		/* the very first page was empty: once more, with the total */
 	bool		looking;		/* whether he exists, and once more at a page that was empty */
 } Walk;
 
@@ -175,7 +176,7 @@ to_ms(TimestampTz time)
 static bool
 has_total(const Walk *walk)
 {
-	return walk->parts || walk->after;
+	return walk->parts || walk->after || walk->confirming;
 }
 
 static void
@@ -333,6 +334,12 @@ list_empty(AsyTalk *talk, Walk *walk)
 {
 	const AsyFault *fault = walk->looking ? talk->answers[0].fault : NULL;
 
+	if (walk->last == NULL && !walk->confirming && !talk->in.has_since)
+	{
+		walk->confirming = true;
+		ask_page(talk, walk);
+		return ASY_SEND;
+	}
 	if (walk->last == NULL || walk->after || (fault && fault->class == ASY_FAULT_MISSING))
 		return ASY_DONE;
 	if (fault)

@@ -130,7 +130,27 @@ has_more(const AsyJson *json)
 static AsyTurn
 list(AsyTalk *talk)
 {
-	return asy_list_after(talk, "", "/users", ask_after, has_more);
+	static bool counting;		/* its address says in the state that the count is asked for */
+	AsyTurn		turn;
+	int64		there;
+
+	if (talk->state == &counting)
+	{
+		const AsyJson *json = asy_answer_json(talk, 0);
+
+		if (json == NULL || !asy_json_int64(json, asy_json_member(json, 0, "total_count"), &there))
+			return talk->fault ? ASY_FAIL : asy_fail(talk, ASY_FAULT_GARBLED, "The answer has no total_count.");
+		return there == 0 ? ASY_DONE : asy_fail(talk, ASY_FAULT_INCOMPLETE, "Nobody came of " INT64_FORMAT " users that there are.", there);
+	}
+	turn = asy_list_after(talk, "", "/users", ask_after, has_more);
+	if (turn == ASY_DONE && talk->distinct == 0)
+	{
+		/* Nobody at all is worth a second look. */
+		talk->state = &counting;
+		asy_send(talk, "GET", "/users/count");
+		return ASY_SEND;
+	}
+	return turn;
 }
 
 static AsyTurn

@@ -28,7 +28,7 @@ typedef struct AsyUnderWay
 	AsyTransfer *transfer;		/* NULL: not sent, or answered */
 	bool		answered;
 	const char *token;			/* that it was sent with last; NULL: none */
-	bool		renewed;		/* it was refused once, and has gone out with another */
+	int			renewed;		/* how often its token was refused, and it went out with another */
 	int			tries;			/* that failed for a passing reason */
 	int			throttled;		/* times in a row */
 	int64		not_before;		/* asy_clock_ms */

@@ -120,7 +120,11 @@ typedef struct Walk
 	AsyPaging  *paging;
 	int64		before;			/* how many there were at first */
 	bool		at_end;			/* and at last is being asked for */
+	int			repeats;
 } Walk;
+
+/* How often a list that seems too short is read once more. */
+#define REPEATS_MAX 2
 
 static int64
 count_of(AsyTalk *talk)
@@ -188,10 +192,20 @@ list(AsyTalk *talk)
 			return ASY_FAIL;
 		if (walk->at_end)
 		{
-			/* Whoever came and went meanwhile makes a page short, too. */
-			if (walk->paging->hidden > 0 && walk->before == count && talk->distinct < count)
-				return sees_too_few(talk, count);
-			return asy_paging_complete(talk, walk->before, count);
+			/*
+			 * Full pages that overlap are proof enough: one who goes and one who
+			 * comes between two of them make the count too large. Pages that
+			 * were short may be so for that, too, and then it is read once more.
+			 */
+			if (walk->paging->hidden == 0 && talk->distinct > 0)
+				return ASY_DONE;
+			if (talk->distinct >= Min(walk->before, count) || ++walk->repeats > REPEATS_MAX)
+			{
+				if (walk->paging->hidden > 0 && walk->before == count && talk->distinct < count)
+					return sees_too_few(talk, count);
+				return asy_paging_complete(talk, walk->before, count);
+			}
+			walk->at_end = false;
 		}
 		walk->before = count;
 		walk->paging = asy_paging_new(talk, ask_page, read_page);

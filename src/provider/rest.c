@@ -149,7 +149,15 @@ static void
 read_user(const AsyTalk *talk, const AsyJson *json, int node, uint32 wanted, AuthUser *user)
 {
 	const Rest *r = talk->state;
+	const char *secret[] = {option(talk, "password_field"), option(talk, "password_hash_field"), NULL};
 
+	/* There are servers that say it back. */
+	if ((wanted & ASY_BIT(ASY_RAW)) && asy_json_kind(json, node) == ASY_JSON_OBJECT)
+	{
+		const char *drop[] = {secret[0] ? secret[0] : "password", secret[1] ? secret[1] : "password_hash", NULL};
+
+		user->value[ASY_RAW].text = asy_object_with(json, node, "{}", drop)->data;
+	}
 	for (int f = 0; r && f < ASY_RAW; f++)
 		if (wanted & ASY_BIT(f))
 		{
@@ -336,7 +344,7 @@ is_lost(AsyTalk *talk, AsyTurn *turn)
 				return false;
 			r->lost = talk->ask == ASY_ASK_GET ? LIST_ASKED : SAME_ASKED;
 			if (r->lost == LIST_ASKED)
-				asy_send(talk, "GET", "%s", page_path(talk, NULL, 1));
+				asy_send(talk, "GET", "%s", page_path(talk, is(talk, "cursor", "page") ? option(talk, "first_page") : is(talk, "cursor", "offset") ? "0" : NULL, 1));
 			break;
 		case LIST_ASKED:
 			if (asy_answer_json(talk, 0) == NULL || !read_page(talk, 0, &page))

@@ -9,7 +9,7 @@
  *
  *	  429 (and what a driver says is one)   until it is let through, or the
  *											statement could not wait so long
- *	  401 where there is a token            once a request, with a new token: a long walk outlives several
+ *	  401 where there is a token            twice a request, with a new token: a long walk outlives several
  *	  a broken connection, 5xx              twice, where twice does no harm
  *	  no way there                          once
  */
@@ -20,6 +20,9 @@
 #include "utils/timeout.h"
 
 #include "provider/drive.h"
+
+/* A token may have been withdrawn before it was used the first time. */
+#define TOKENS_A_REQUEST 2
 
 #define TRIES_BROKEN 2
 #define TRIES_CONNECT 1
@@ -298,9 +301,9 @@ take_answer(AsyTalk *talk, int i)
 		try_again(talk, i, Max(wait, 1));
 		return;
 	}
-	if (fault && fault->class == ASY_FAULT_KEY && u->token && !u->renewed)
+	if (fault && fault->class == ASY_FAULT_KEY && u->token && u->renewed < TOKENS_A_REQUEST)
 	{
-		u->renewed = true;
+		u->renewed++;
 		asy_token_forget(talk->server, u->token);	/* unless another request has brought a newer one already */
 		try_again(talk, i, 0);
 		return;

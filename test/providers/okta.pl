@@ -27,6 +27,7 @@
 		return { id => $id, status => 'ACTIVE', created => '2025-01-01T00:00:00.000Z', lastUpdated => '2025-01-01T00:00:00.000Z', lastLogin => undef,
 			profile => { login => $email, email => $email, firstName => 'Raw', lastName => 'User', displayName => 'Raw' } };
 	},
+	list_filters => 1,
 	id_key => 'id', email_at => [ 'profile', 'email' ], name_at => [ 'profile', 'displayName' ], time_at => ['created'], meta_at => [ 'profile', 'extra' ],
 	new => { email => 'new@example.test', password => 'Canary-Pa55word', name => 'New One', user_metadata => '{"title": "Dr"}' },
 	writes => {
@@ -34,6 +35,5 @@
 	},
 	metadata => ['user_metadata'],
 	metadata_flat => 1,
-	invalid => { email => 'no address' },
 	unwritable => [ 'email_verified', 'picture', 'created_at', 'app_metadata', 'identities', 'password_hash' ],
 };

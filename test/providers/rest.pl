@@ -2,7 +2,7 @@
 {
 	path => '/rest',
 	options => {
-		list_path => '/users', get_path => '/users/{id}', find_path => '/users?email={email}&limit=50', create_path => '/users', update_path => '/users/{id}', delete_path => '/users/{id}',
+		list_path => '/users', get_path => '/users/{id}', find_path => '/users?email={email}&offset=0&limit=50', create_path => '/users', update_path => '/users/{id}', delete_path => '/users/{id}',
 		users_pointer => '/items', total_pointer => '/total', cursor => 'offset', cursor_param => 'offset', size_param => 'limit',
 		blocked_pointer => '!/active', blocked_field => '!active', last_sign_in_at_pointer => '/last_login_at', user_metadata_pointer => '/attributes', user_metadata_field => 'attributes',
 		rate_limit => 10000,

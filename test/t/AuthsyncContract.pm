@@ -264,7 +264,7 @@ sub run_workers
 				my $since = time;
 				my $w;
 				my $ended = eval { $w = begin_worker($node, $db, $name); $work->($w); 1 };
-				my $r = { results => $w->{results} || {}, cases => $w->{cases} || [], died => $ended ? undef : "$@", took => time - $since };
+				my $r = { results => $w->{results} || {}, cases => $w->{cases} || [], died => $ended ? undef : "$@", untried => $w->{d}{untried} || {}, took => time - $since };
 				open my $file, '>', "$dir/$name.json" or die "$dir/$name.json: $!";
 				print $file JSON::PP->new->utf8->encode($r);
 				close $file;
