@@ -21,8 +21,6 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
-
 #include "provider/provider.h"
 
 /* The wall: no query shows more rows. */

@@ -188,6 +188,10 @@ struct AsyProvider
 
 /* ---- the registry ---- */
 
+#define PROVIDER(name) extern const AsyProvider asy_provider_##name;
+#include "provider/provider_list.h"
+#undef PROVIDER
+
 /* NULL if there is none of that name. */
 extern const AsyProvider *asy_provider(const char *name);
 

@@ -1,6 +1,6 @@
 /*
  * provider_list.h
- *	  Every provider, a row each. registry.c includes it twice.
+ *	  Every provider, a row each: for declarations (provider.h) and for the table (registry.c).
  */
 #ifdef PROVIDER
 PROVIDER(supabase)

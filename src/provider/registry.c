@@ -6,10 +6,6 @@
 
 #include "provider/provider.h"
 
-#define PROVIDER(name) extern const AsyProvider asy_provider_##name;
-#include "provider/provider_list.h"
-#undef PROVIDER
-
 static const AsyProvider *const providers[] = {
 #define PROVIDER(name) &asy_provider_##name,
 #include "provider/provider_list.h"

@@ -160,7 +160,7 @@ asy_scim_changes(const AsyTalk *talk, const AsyJson *json, int node)
 		asy_json_put_raw(out, "photos", with_value(json, asy_scim_member(json, node, "photos"), value, "photo", false));
 	if ((value = asy_given(talk, ASY_NAME)) != NULL)
 	{
-		char	   *family = value->present ? strchr(value->text, ' ') : NULL;
+		const char *family = value->present ? strchr(value->text, ' ') : NULL;
 
 		asy_json_put_raw(out, "name", value->present ? "{" : NULL);
 		if (value->present)
