@@ -21,6 +21,8 @@
  */
 #include "postgres.h"
 
+#include "utils/builtins.h"
+
 #include "provider/provider.h"
 
 /* The wall: no query shows more rows. */
@@ -74,7 +76,7 @@ read_user(const AsyTalk *talk, const AsyJson *json, int node, uint32 wanted, Aut
 }
 
 static void
-classify(const AsyTalk *talk, int i, AsyFault *fault)
+classify(const AsyTalk *talk, int i pg_attribute_unused(), AsyFault *fault)
 {
 	const char *code = fault->code ? fault->code : "";
 	const char *detail = fault->detail ? fault->detail : "";
@@ -98,7 +100,6 @@ classify(const AsyTalk *talk, int i, AsyFault *fault)
 		fault->class = ASY_FAULT_EXISTS;
 	else if (fault->status == 403)
 		fault->hint = "Grant it to the application: Auth0 Management API, Machine to Machine Applications.";
-	(void) i;
 }
 
 static AsyTurn
