@@ -88,14 +88,13 @@ $long{full} = start_psql($node, $db, 'SELECT count(id) FROM crowded.users', name
 
 # Written for the listing as it was before pages at borders were read twice and long ones halved: what is right there now is still to be said.
 my %behind = map { $_ => 1 } qw(A19 A21 A22 A23 A28);
-our $TODO;
-
 sub fault_case
 {
 	my ($name, $code) = @_;
 	my ($id) = $name =~ /^(A\d+)/;
-	local $TODO = $behind{$id} ? 'expectations are to be brought in line with the listing' : undef;
-	return subtest($name, $code);
+	Test::More->builder->todo_start('expectations are to be brought in line with the listing') if $behind{$id};
+	subtest($name, $code);
+	Test::More->builder->todo_end if $behind{$id};
 }
 
 fault_case 'A1 the name is unknown' => sub {
