@@ -192,13 +192,7 @@ list(AsyTalk *talk)
 			return ASY_FAIL;
 		if (walk->at_end)
 		{
-			/*
-			 * Full pages that overlap are proof enough: one who goes and one who
-			 * comes between two of them make the count too large. Pages that
-			 * were short may be so for that, too, and then it is read once more.
-			 */
-			if (walk->paging->hidden == 0 && talk->distinct > 0)
-				return ASY_DONE;
+			/* Whoever came and went meanwhile makes a page short, or the count too large: it is read once more. */
 			if (talk->distinct >= Min(walk->before, count) || ++walk->repeats > REPEATS_MAX)
 			{
 				if (walk->paging->hidden > 0 && walk->before == count && talk->distinct < count)
