@@ -346,6 +346,12 @@ list(AsyTalk *talk)
 	 * somebody gives fewer at once than were asked for.
 	 */
 	expected = Min(walk->size, total - (walk->page - 1) * walk->size);
+	if (expected <= 0 && asy_json_count(json, users) == 0)
+	{
+		/* Far behind the end, which was elsewhere when they were counted: not every page of nobody is asked for. */
+		walk->page = Min(walk->page, total / walk->size + 2);
+		return go_down(talk, walk);
+	}
 	if (asy_json_count(json, users) < expected)
 	{
 		if (++walk->shorts > SHORT_MAX)
