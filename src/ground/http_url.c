@@ -38,16 +38,23 @@ asy_http_address_allowed(const AsyTransfer *t, const struct sockaddr *address)
 	{
 		static const unsigned char loopback[16] = {[15] = 1};
 		static const unsigned char mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+		static const unsigned char translated[12] = {[8] = 0xFF, [9] = 0xFF};
 		static const unsigned char nat64[12] = {0x00, 0x64, 0xFF, 0x9B};
+		static const unsigned char nat64_local[6] = {0x00, 0x64, 0xFF, 0x9B, 0x00, 0x01};
+		static const unsigned char teredo[4] = {0x20, 0x01};
 		static const unsigned char zero[12] = {0};
 		const unsigned char *a = ((const struct sockaddr_in6 *) address)->sin6_addr.s6_addr;
 
 		if (memcmp(a, loopback, 16) == 0)
 			return t->is_loopback;
-		if (memcmp(a, mapped, 12) == 0 || memcmp(a, nat64, 12) == 0 || memcmp(a, zero, 12) == 0)
+		if (memcmp(a, mapped, 12) == 0 || memcmp(a, translated, 12) == 0 || memcmp(a, nat64, 12) == 0 || memcmp(a, zero, 12) == 0)
 			return address4_allowed(t, (uint32) a[12] << 24 | a[13] << 16 | a[14] << 8 | a[15]);
-		if (!t->is_https)
+		if (a[0] == 0x20 && a[1] == 0x02)
+			return address4_allowed(t, (uint32) a[2] << 24 | a[3] << 16 | a[4] << 8 | a[5]);	/* 6to4 */
+		if (!t->is_https || memcmp(a, teredo, 4) == 0)
 			return false;
+		if (memcmp(a, nat64_local, 6) == 0)
+			return t->limits.private_network;
 		if (a[0] == 0xFF || (a[0] == 0xFE && (a[1] & 0xC0) == 0x80))
 			return false;		/* multicast, link-local */
 		if ((a[0] & 0xFE) == 0xFC || (a[0] == 0xFE && (a[1] & 0xC0) == 0xC0))

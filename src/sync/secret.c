@@ -2,17 +2,23 @@
  * secret.c
  *	  Secrets stored in this database: who may give one, and where it may go.
  *
- * Values pass as parameters, never as text of a statement, so that no log of
- * statements or errors has them.
+ * A value is part of no statement, not even as its parameter: those show in the
+ * logs of statements, errors and (auto_explain) plans.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_type.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 
+#include "ground/append.h"
 #include "ground/db.h"
 #include "sync/server.h"
 
@@ -66,16 +72,32 @@ owned_server(const char *name)
 	return server;
 }
 
+/* Takes that secret away, as the extension's owner; whether there was one. */
+static bool
+take_away(Oid server, const char *name)
+{
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(server), CStringGetTextDatum(name)};
+	AsyIdentity saved;
+	bool		done;
+
+	become_owner(&saved);
+	SPI_connect();
+	done = asy_db_run("DELETE FROM authsync.secrets AS s WHERE s.server_oid = $1 AND s.name = $2", false, 2, types, values, NULL) > 0;
+	SPI_finish();
+	asy_db_restore(&saved);
+	return done;
+}
+
 void
 asy_secret_store(const char *server, const char *name, const char *value)
 {
 	AsyServer  *s = asy_server_describe(owned_server(server));
-	Oid			types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {
-		ObjectIdGetDatum(s->oid), CStringGetTextDatum(server), CStringGetTextDatum(name), CStringGetTextDatum(value),
-		CStringGetTextDatum(asy_server_origins(s))
-	};
-	AsyIdentity saved;
+	Oid			secrets = get_relname_relid("secrets", get_namespace_oid("authsync", false));
+	NameData	server_name;
+	Datum		values[7];
+	bool		nulls[7] = {false};
+	AsyAppend  *append;
 
 	if (!asy_server_takes_secret(s->provider, name))
 	{
@@ -96,29 +118,27 @@ asy_secret_store(const char *server, const char *name, const char *value)
 				 errmsg("the secret \"%s\" of provider \"%s\" is empty or has line breaks in it", name, server),
 				 errdetail("It was not stored."),
 				 errhint("Give it in one line.")));
-	become_owner(&saved);
-	SPI_connect();
-	asy_db_run("INSERT INTO authsync.secrets AS s (server_oid, server, name, value, origin) VALUES ($1, $2::pg_catalog.name, $3, $4, $5)"
-			   " ON CONFLICT (server_oid, name) DO UPDATE SET server = EXCLUDED.server, value = EXCLUDED.value, origin = EXCLUDED.origin, set_by = EXCLUDED.set_by, set_at = EXCLUDED.set_at",
-			   false, 5, types, values, NULL);
-	SPI_finish();
-	asy_db_restore(&saved);
+
+	/* Two who give the same one at once come one after the other. */
+	LockRelationOid(secrets, ShareRowExclusiveLock);
+	take_away(s->oid, name);
+	namestrcpy(&server_name, server);
+	values[0] = ObjectIdGetDatum(s->oid);
+	values[1] = NameGetDatum(&server_name);
+	values[2] = CStringGetTextDatum(name);
+	values[3] = CStringGetTextDatum(value);
+	values[4] = CStringGetTextDatum(asy_server_origins(s));
+	values[5] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetSessionUserId(), false)));
+	values[6] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	append = asy_append_begin(secrets);
+	asy_append_row(append, values, nulls);
+	asy_append_end(append);
 }
 
 bool
 asy_secret_forget(const char *server, const char *name)
 {
-	Oid			types[] = {OIDOID, TEXTOID};
-	Datum		values[] = {ObjectIdGetDatum(owned_server(server)), CStringGetTextDatum(name)};
-	AsyIdentity saved;
-	bool		done;
-
-	become_owner(&saved);
-	SPI_connect();
-	done = asy_db_run("DELETE FROM authsync.secrets AS s WHERE s.server_oid = $1 AND s.name = $2", false, 2, types, values, NULL) > 0;
-	SPI_finish();
-	asy_db_restore(&saved);
-	return done;
+	return take_away(owned_server(server), name);
 }
 
 /*
