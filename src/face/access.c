@@ -89,16 +89,6 @@ take_back(Oid extension, const char *role)
 					extension, role, NULL);
 }
 
-static AsyExtension
-extension(void)
-{
-	AsyExtension ext;
-
-	if (!asy_db_extension(&ext))
-		elog(ERROR, "extension authsync does not exist");
-	return ext;
-}
-
 static char *
 role_argument(FunctionCallInfo fcinfo)
 {
@@ -170,7 +160,7 @@ authsync_grant_access(PG_FUNCTION_ARGS)
 	static const char *const of_audit[] = {"id", "payload", "ip_address", "created_at", NULL};
 	char	   *role = role_argument(fcinfo);
 	char	   *level;
-	AsyExtension ext = extension();
+	AsyExtension ext = asy_db_own_extension();
 	AsyBinding *b;
 	Missing		missing = {.role = role};
 
@@ -212,7 +202,7 @@ Datum
 authsync_revoke_access(PG_FUNCTION_ARGS)
 {
 	char	   *role = role_argument(fcinfo);
-	AsyExtension ext = extension();
+	AsyExtension ext = asy_db_own_extension();
 	int			n;
 
 	SPI_connect();
@@ -234,7 +224,7 @@ authsync_close_rights(PG_FUNCTION_ARGS)
 		" FROM " MEMBERS ", LATERAL pg_catalog.aclexplode(m.acl) AS a JOIN pg_catalog.pg_roles AS r ON r.oid = a.grantee"
 		" WHERE NOT m.is_new AND a.grantee <> m.owner AND m.privilege = 'EXECUTE' AND m.level IN ('reader', 'operator')"
 		" AND m.object ~ '(diagnose_auth_profile_consistency|backfill_all_missing_profiles)\\(' GROUP BY r.rolname";
-	AsyExtension ext = extension();
+	AsyExtension ext = asy_db_own_extension();
 	Oid			types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(ext.oid)};
 	int			n;

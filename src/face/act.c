@@ -282,8 +282,7 @@ do_committing(AsyJob *job, int batch, int64 max_users, int64 *remaining)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "authsync batch", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = CurrentMemoryContext;
 
-	if (!asy_db_extension(&ext))
-		elog(ERROR, "extension authsync does not exist");
+	ext = asy_db_own_extension();
 
 	asy_db_become(&saved, ext.owner, false);
 	place = take_place();
@@ -373,8 +372,7 @@ maintain_books(void)
 	MemoryContext context = AllocSetContextCreate(old, "authsync piece", ALLOCSET_DEFAULT_SIZES);
 	bool		more = true;
 
-	if (!asy_db_extension(&ext))
-		elog(ERROR, "extension authsync does not exist");
+	ext = asy_db_own_extension();
 	while (more)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -450,8 +448,7 @@ authsync_track_event(PG_FUNCTION_ARGS)
 				 errhint("Give an object such as '{\"step\": 2}'.")));
 	if (PG_ARGISNULL(0))
 		asy_error_null("user_id");
-	if (!asy_db_extension(&ext))
-		elog(ERROR, "extension authsync does not exist");
+	ext = asy_db_own_extension();
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = PG_GETARG_DATUM(1);
 	values[2] = PG_GETARG_DATUM(2);

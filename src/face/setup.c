@@ -378,8 +378,7 @@ authsync_setup(PG_FUNCTION_ARGS)
 	steps.dry_run = PG_GETARG_BOOL(4);
 	if (!steps.dry_run)
 		PreventCommandIfReadOnly("authsync.setup()");
-	if (!asy_db_extension(&ext))
-		elog(ERROR, "extension authsync does not exist");
+	ext = asy_db_own_extension();
 
 	SPI_connect();
 	asy_db_become(&saved, ext.owner, false);
@@ -486,8 +485,7 @@ authsync_attach(PG_FUNCTION_ARGS)
 	Attach		a = {0};
 	AsyFailure *failure;
 
-	if (!asy_db_extension(&a.ext))
-		elog(ERROR, "extension authsync does not exist");
+	a.ext = asy_db_own_extension();
 	SPI_connect();
 	speak_up();
 	a.before = a.w = stored();

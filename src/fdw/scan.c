@@ -47,7 +47,6 @@ typedef struct UserScan
 	MemoryContext context;		/* of the talks; reset by a rescan */
 	AsyTalkCost cost;			/* of talks that have ended */
 
-	int			rescans;
 	Tuplestorestate *kept;		/* of the second pass on */
 	bool		all_kept;
 } UserScan;
@@ -355,7 +354,7 @@ asy_fdw_rescan(ForeignScanState *node)
 	forget(scan);
 
 	/* Who came back once will come back again, unless each time for something else. */
-	if (!changed && ++scan->rescans >= 1 && scan->kind != ASY_SCAN_COUNT)
+	if (!changed && scan->kind != ASY_SCAN_COUNT)
 	{
 		MemoryContext old = MemoryContextSwitchTo(node->ss.ps.state->es_query_cxt);
 

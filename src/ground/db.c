@@ -56,6 +56,16 @@ asy_db_extension(AsyExtension *ext)
 	return found;
 }
 
+AsyExtension
+asy_db_own_extension(void)
+{
+	AsyExtension ext;
+
+	if (!asy_db_extension(&ext))
+		elog(ERROR, "extension authsync does not exist");
+	return ext;
+}
+
 static void
 set_until_restored(AsyIdentity *saved, const char *name, const char *value)
 {

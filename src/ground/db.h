@@ -23,6 +23,9 @@ typedef struct AsyExtension
 /* Looks the extension up; false while it does not exist. */
 extern bool asy_db_extension(AsyExtension *ext);
 
+/* The same where it must be, since its own function was called. */
+extern AsyExtension asy_db_own_extension(void);
+
 /*
  * Who the session acts as, to be put back. An error puts it back as well,
  * with the (sub)transaction that it ends.

@@ -12,71 +12,79 @@
 static const struct
 {
 	int			sqlerrcode;
-	bool		transient;
+	int			tries;			/* more of them, where the same request twice does no harm */
 	const char *message;
 	const char *hint;
 } classes[ASY_NFAULTS] = {
-	[ASY_FAULT_CONNECT] = {ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, true,
+	[ASY_FAULT_CONNECT] = {ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, 1,
 		"could not reach provider \"%s\"", "Check option url, and that this machine gets there."},
-	[ASY_FAULT_FORBIDDEN_ADDRESS] = {ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, false,
+	[ASY_FAULT_FORBIDDEN_ADDRESS] = {ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, 0,
 		"the address of provider \"%s\" is not allowed", "For a provider in a private network a superuser sets the server's option private_network 'on'."},
-	[ASY_FAULT_TIMEOUT] = {ERRCODE_CONNECTION_FAILURE, true,
+	[ASY_FAULT_TIMEOUT] = {ERRCODE_CONNECTION_FAILURE, 0,
 		"provider \"%s\" did not answer in time", "Server options connect_timeout_ms and timeout_ms say how long a request may take."},
-	[ASY_FAULT_BROKEN] = {ERRCODE_CONNECTION_FAILURE, true,
+	[ASY_FAULT_BROKEN] = {ERRCODE_CONNECTION_FAILURE, 2,
 		"provider \"%s\" failed", NULL},
-	[ASY_FAULT_THROTTLED] = {ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, true,
+	[ASY_FAULT_THROTTLED] = {ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, 0,
 		"provider \"%s\" takes no more requests now", "Server option rate_limit bounds the requests a second; statement_timeout says how long a statement may wait."},
-	[ASY_FAULT_KEY] = {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, false,
+	[ASY_FAULT_KEY] = {ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, 0,
 		"provider \"%s\" refused the key", NULL},
-	[ASY_FAULT_SCOPE] = {ERRCODE_INSUFFICIENT_PRIVILEGE, false,
+	[ASY_FAULT_SCOPE] = {ERRCODE_INSUFFICIENT_PRIVILEGE, 0,
 		"the key for provider \"%s\" does not allow this", NULL},
-	[ASY_FAULT_MISSING] = {ERRCODE_UNDEFINED_OBJECT, false,
+	[ASY_FAULT_MISSING] = {ERRCODE_UNDEFINED_OBJECT, 0,
 		"provider \"%s\" has no such user", NULL},
-	[ASY_FAULT_EXISTS] = {ERRCODE_UNIQUE_VIOLATION, false,
+	[ASY_FAULT_EXISTS] = {ERRCODE_UNIQUE_VIOLATION, 0,
 		"provider \"%s\" has such a user already", NULL},
-	[ASY_FAULT_REFERRED] = {ERRCODE_FOREIGN_KEY_VIOLATION, false,
+	[ASY_FAULT_REFERRED] = {ERRCODE_FOREIGN_KEY_VIOLATION, 0,
 		"rows at provider \"%s\" still refer to the user", "They go first, or their foreign key says ON DELETE CASCADE."},
-	[ASY_FAULT_REJECTED] = {ERRCODE_INVALID_PARAMETER_VALUE, false,
+	[ASY_FAULT_REJECTED] = {ERRCODE_INVALID_PARAMETER_VALUE, 0,
 		"provider \"%s\" rejected the user's data", NULL},
-	[ASY_FAULT_UNSUPPORTED] = {ERRCODE_FEATURE_NOT_SUPPORTED, false,
+	[ASY_FAULT_UNSUPPORTED] = {ERRCODE_FEATURE_NOT_SUPPORTED, 0,
 		"provider \"%s\" cannot do this", NULL},
-	[ASY_FAULT_ADDRESS] = {ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, false,
+	[ASY_FAULT_ADDRESS] = {ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION, 0,
 		"nothing of provider \"%s\" answers at this address", "Check the server's options url and api_path."},
-	[ASY_FAULT_GARBLED] = {ERRCODE_PROTOCOL_VIOLATION, true,
+	[ASY_FAULT_GARBLED] = {ERRCODE_PROTOCOL_VIOLATION, 0,
 		"provider \"%s\" sent an answer that makes no sense", NULL},
-	[ASY_FAULT_CUT_OFF] = {ERRCODE_PROTOCOL_VIOLATION, true,
+	[ASY_FAULT_CUT_OFF] = {ERRCODE_PROTOCOL_VIOLATION, 2,
 		"the answer of provider \"%s\" was cut off", NULL},
-	[ASY_FAULT_TOO_LONG] = {ERRCODE_PROTOCOL_VIOLATION, false,
+	[ASY_FAULT_TOO_LONG] = {ERRCODE_PROTOCOL_VIOLATION, 0,
 		"the answer of provider \"%s\" is too long", NULL},
-	[ASY_FAULT_INCOMPLETE] = {ERRCODE_PROTOCOL_VIOLATION, true,
+	[ASY_FAULT_INCOMPLETE] = {ERRCODE_PROTOCOL_VIOLATION, 0,
 		"the listing of provider \"%s\" is not complete", "Nothing was concluded from it; ask again."},
 };
+
+char *
+asy_format(const char *format, va_list args)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (;;)
+	{
+		va_list		again;
+		int			needed;
+
+		va_copy(again, args);
+		needed = appendStringInfoVA(&text, format, again);
+		va_end(again);
+		if (needed == 0)
+			return text.data;
+		enlargeStringInfo(&text, needed);
+	}
+}
 
 AsyFault *
 asy_fault(AsyFaultClass class, const char *detail,...)
 {
 	AsyFault   *fault = palloc0(sizeof(AsyFault));
+	va_list		args;
 
 	fault->class = class;
 	fault->retry_after_ms = -1;
 	if (detail)
 	{
-		StringInfoData text;
-
-		initStringInfo(&text);
-		for (;;)
-		{
-			va_list		args;
-			int			needed;
-
-			va_start(args, detail);
-			needed = appendStringInfoVA(&text, detail, args);
-			va_end(args);
-			if (needed == 0)
-				break;
-			enlargeStringInfo(&text, needed);
-		}
-		fault->detail = text.data;
+		va_start(args, detail);
+		fault->detail = asy_format(detail, args);
+		va_end(args);
 	}
 	return fault;
 }
@@ -163,15 +171,9 @@ asy_fault_quote(const char *text, size_t len, const char *const *secrets)
 }
 
 int
-asy_fault_errcode(AsyFaultClass class)
+asy_fault_tries(AsyFaultClass class)
 {
-	return classes[class].sqlerrcode;
-}
-
-bool
-asy_fault_is_transient(AsyFaultClass class)
-{
-	return classes[class].transient;
+	return classes[class].tries;
 }
 
 /* "HTTP 422, email_exists: …", as far as it is known. */

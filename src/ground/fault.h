@@ -2,7 +2,7 @@
  * fault.h
  *	  What a provider, or the way to it, did wrong: a value for those who can
  *	  go on, an error for those who cannot. One table (fault.c) says for each
- *	  class its SQLSTATE and whether another try makes sense.
+ *	  class its SQLSTATE and how many more tries it is worth.
  *
  * Faults live in the context that was current when they were made. What they
  * quote of an answer is short, printable and free of the secrets that were
@@ -58,11 +58,11 @@ extern AsyFault *asy_fault(AsyFaultClass class, const char *detail,...) pg_attri
  */
 extern char *asy_fault_quote(const char *text, size_t len, const char *const *secrets);
 
-/* The SQLSTATE of a class, as an errcode. */
-extern int	asy_fault_errcode(AsyFaultClass class);
+/* How often a request that failed so is sent again at once, where that does no harm. */
+extern int	asy_fault_tries(AsyFaultClass class);
 
-/* Whether the same request may succeed later, with nothing changed here. */
-extern bool asy_fault_is_transient(AsyFaultClass class);
+/* What printf would write, palloc'd. */
+extern char *asy_format(const char *format, va_list args) pg_attribute_printf(1, 0);
 
 /* One line without SQLSTATE, for a detail or a status: message and detail. palloc'd. */
 extern char *asy_fault_line(const AsyFault *fault, const char *server);

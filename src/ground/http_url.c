@@ -83,7 +83,6 @@ asy_http_url_parts(const char *url, bool *https, bool *loopback, char **origin)
 	char	   *scheme = NULL;
 	char	   *host = NULL;
 	char	   *port = NULL;
-	char	   *user = NULL;
 	bool		good;
 
 	if (parts == NULL)
@@ -115,7 +114,6 @@ asy_http_url_parts(const char *url, bool *https, bool *loopback, char **origin)
 	curl_free(scheme);
 	curl_free(host);
 	curl_free(port);
-	curl_free(user);
 	curl_url_cleanup(parts);
 	return good;
 }

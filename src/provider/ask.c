@@ -8,6 +8,7 @@
 #include "utils/datetime.h"
 #include "utils/memutils.h"
 
+#include "provider/compose.h"
 #include "provider/drive.h"
 
 /* ---- the server ---- */
@@ -54,23 +55,13 @@ asy_send_url(AsyTalk *talk, const char *method, const char *url)
 AsyRequest *
 asy_send(AsyTalk *talk, const char *method, const char *path,...)
 {
-	StringInfoData url;
+	va_list		args;
+	char	   *text;
 
-	initStringInfo(&url);
-	appendStringInfoString(&url, talk->server->base);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, path);
-		needed = appendStringInfoVA(&url, path, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&url, needed);
-	}
-	return asy_send_url(talk, method, url.data);
+	va_start(args, path);
+	text = asy_format(path, args);
+	va_end(args);
+	return asy_send_url(talk, method, psprintf("%s%s", talk->server->base, text));
 }
 
 bool
@@ -129,22 +120,12 @@ AsyTurn
 asy_fail(AsyTalk *talk, AsyFaultClass class, const char *detail,...)
 {
 	MemoryContext old = MemoryContextSwitchTo(talk->context);
-	StringInfoData text;
+	va_list		args;
 
-	initStringInfo(&text);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, detail);
-		needed = appendStringInfoVA(&text, detail, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&text, needed);
-	}
-	talk->fault = asy_fault(class, "%s", text.data);
+	talk->fault = asy_fault(class, NULL);
+	va_start(args, detail);
+	talk->fault->detail = asy_format(detail, args);
+	va_end(args);
 	MemoryContextSwitchTo(old);
 	return ASY_FAIL;
 }
@@ -373,12 +354,7 @@ asy_metadata_to_send(const AsyTalk *talk, AsyField field)
 
 	if (talk->ask != ASY_ASK_UPDATE || merge == ASY_REPLACES)
 		return pstrdup(new);
-	if (GetDatabaseEncoding() != PG_UTF8)
-	{
-		new = pg_server_to_any(new, strlen(new), PG_UTF8);
-		old = pg_server_to_any(old, strlen(old), PG_UTF8);
-	}
-	if (asy_json_index(new, strlen(new), &is) || asy_json_index(old, strlen(old), &was) || asy_json_kind(&is, 0) != ASY_JSON_OBJECT)
+	if (!asy_index_object(new, &is) || !asy_index_object(old, &was))
 		return pstrdup(new);
 	initStringInfo(&out);
 	put_patch(&out, &was, 0, &is, 0, merge == ASY_MERGES_DEEP);

@@ -23,7 +23,8 @@
 
 #include "utils/builtins.h"
 
-#include "provider/provider.h"
+#include "provider/compose.h"
+#include "provider/grant.h"
 
 /* The wall: no query shows more rows. */
 #define ROWS_MAX 1000
@@ -108,8 +109,6 @@ token(AsyTalk *talk)
 	const char *audience = asy_server_option(talk->server, "audience");
 	StringInfo	body;
 	AsyRequest *request;
-	const AsyJson *json;
-	int64		seconds;
 
 	if (talk->step == 0)
 	{
@@ -125,15 +124,7 @@ token(AsyTalk *talk)
 		asy_request_body(request, body, "application/json");
 		return ASY_SEND;
 	}
-	if ((json = asy_answer_json(talk, 0)) == NULL)
-		return ASY_FAIL;
-	talk->token = asy_json_text(json, asy_json_member(json, 0, "access_token"));
-	if (talk->token == NULL || talk->token[0] == '\0')
-		return asy_fail(talk, ASY_FAULT_GARBLED, "The answer has no access_token.");
-	talk->token = MemoryContextStrdup(talk->context, talk->token);
-	if (asy_json_int64(json, asy_json_member(json, 0, "expires_in"), &seconds))
-		talk->expires_in = (int) Max(Min(seconds, 86400 * 30), 0);
-	return ASY_DONE;
+	return asy_grant_read(talk);
 }
 
 /* ---- the listing, by time ---- */
@@ -423,9 +414,7 @@ get(AsyTalk *talk)
 		asy_send(talk, "GET", "/users/%s", asy_http_encode(talk->in.subject));
 		return ASY_SEND;
 	}
-	if (asy_answer_json(talk, 0) == NULL || !asy_found(talk, 0, 0))
-		return ASY_FAIL;
-	return ASY_DONE;
+	return asy_end_with_user(talk);
 }
 
 /* The look-up is exact. Auth0's own connections keep addresses in lower case, others as they came: so both are asked for. */
@@ -500,7 +489,7 @@ create(AsyTalk *talk)
 	StringInfo	body;
 
 	if (talk->step > 0)
-		return asy_answer_json(talk, 0) && asy_found(talk, 0, 0) ? ASY_DONE : ASY_FAIL;
+		return asy_end_with_user(talk);
 	body = body_of(talk);
 	asy_json_put_text(body, "connection", asy_server_option(talk->server, "connection"));
 	put_value(body, talk, ASY_PASSWORD);

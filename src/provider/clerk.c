@@ -20,7 +20,7 @@
  */
 #include "postgres.h"
 
-#include "provider/provider.h"
+#include "provider/compose.h"
 
 static const char *const secrets[] = {"secret_key", NULL};
 
@@ -195,7 +195,7 @@ get(AsyTalk *talk)
 		asy_send(talk, "GET", "/users/%s", asy_http_encode(talk->in.subject));
 		return ASY_SEND;
 	}
-	return asy_answer_json(talk, 0) && asy_found(talk, 0, 0) ? ASY_DONE : ASY_FAIL;
+	return asy_end_with_user(talk);
 }
 
 /* A field as text, or as the only one of a list; null where an update empties it. */

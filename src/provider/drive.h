@@ -37,7 +37,6 @@ typedef struct AsyUnderWay
 typedef struct AsyDrive
 {
 	AsyTalkState state;
-	bool		ended;			/* the driver said that it is done */
 	MemoryContext turn;			/* the requests under way and their answers */
 	MemoryContext page;			/* the answers that the users found stand in */
 	AsyUnderWay under_way[ASY_TALK_WIDTH];

@@ -36,13 +36,20 @@ AsyTurn
 asy_grant_take(AsyTalk *talk)
 {
 	AsyFault   *fault = talk->answers[0].fault;
-	const AsyJson *json;
-	int64		seconds;
-	char	   *token;
 
 	/* Whatever it does not like of a form that is always the same, are the credentials. */
 	if (fault && (fault->status == 400 || fault->status == 403))
 		fault->class = ASY_FAULT_KEY;
+	return asy_grant_read(talk);
+}
+
+AsyTurn
+asy_grant_read(AsyTalk *talk)
+{
+	const AsyJson *json;
+	int64		seconds;
+	char	   *token;
+
 	if ((json = asy_answer_json(talk, 0)) == NULL)
 		return ASY_FAIL;
 	token = asy_json_text(json, asy_json_member(json, 0, "access_token"));

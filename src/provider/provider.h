@@ -221,8 +221,7 @@ struct AsyServer
 	int			concurrency;
 	double		rate;			/* requests a second; 0: no limit */
 	bool		background;		/* gives way to people who wait */
-	int			noptions;
-	const AsyNamed *options;	/* of the server, defaults filled in */
+	const AsyNamed *options;	/* of the server, defaults filled in; ended by a NULL name */
 	const AsyNamed *secrets;	/* ended by a NULL name */
 };
 

@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "ground/parse.h"
-#include "provider/provider.h"
+#include "provider/compose.h"
 
 /* What bcrypt takes. */
 #define PASSWORD_MAX 72
@@ -397,9 +397,7 @@ get(AsyTalk *talk)
 		asy_send(talk, "GET", "/admin/users/%s", asy_http_encode(talk->in.subject));
 		return ASY_SEND;
 	}
-	if (asy_answer_json(talk, 0) == NULL || !asy_found(talk, 0, 0))
-		return ASY_FAIL;
-	return ASY_DONE;
+	return asy_end_with_user(talk);
 }
 
 /* As a pattern of LIKE that means just this text. */
@@ -523,9 +521,7 @@ put_user(AsyTalk *talk)
 		asy_request_body(request, body_of(talk), "application/json");
 		return ASY_SEND;
 	}
-	if (asy_answer_json(talk, 0) == NULL || !asy_found(talk, 0, 0))
-		return ASY_FAIL;
-	return ASY_DONE;
+	return asy_end_with_user(talk);
 }
 
 static AsyTurn

@@ -24,9 +24,6 @@
 /* A token may have been withdrawn before it was used the first time. */
 #define TOKENS_A_REQUEST 2
 
-#define TRIES_BROKEN 2
-#define TRIES_CONNECT 1
-
 /* No id and no e-mail is longer anywhere. */
 #define NAME_MAX_BYTES 1000
 
@@ -88,10 +85,8 @@ asy_talk_sketch(const AsyServer *server, AsyAsk ask, const AsyInput *in)
 }
 
 static void
-fail(AsyTalk *talk, AsyFault *fault)
+fail(AsyTalk *talk)
 {
-	if (fault)
-		talk->fault = fault;
 	if (talk->fault == NULL)
 		talk->fault = asy_fault(ASY_FAULT_GARBLED, "Nothing is known of the reason.");
 	talk->drive->state = ASY_TALK_FAILED;
@@ -153,10 +148,9 @@ take_turn(AsyTalk *talk)
 	switch (what)
 	{
 		case ASY_FAIL:
-			fail(talk, NULL);
+			fail(talk);
 			break;
 		case ASY_DONE:
-			d->ended = true;
 			d->state = ASY_TALK_DONE;
 			break;
 		case ASY_SEND:
@@ -315,9 +309,7 @@ take_answer(AsyTalk *talk, int i)
 								 fault->detail == NULL ? "" : fault->detail[strlen(fault->detail) - 1] == '.' ? " " : ". ");
 		fault->hint = "Look at the user before trying again.";
 	}
-	if (fault && talk->requests[i].repeatable &&
-		((u->tries < TRIES_BROKEN && (fault->class == ASY_FAULT_BROKEN || fault->class == ASY_FAULT_CUT_OFF)) ||
-		 (u->tries < TRIES_CONNECT && fault->class == ASY_FAULT_CONNECT)))
+	if (fault && talk->requests[i].repeatable && u->tries < asy_fault_tries(fault->class))
 	{
 		try_again(talk, i, with_jitter(200 << u->tries++));
 		return;
@@ -328,8 +320,8 @@ take_answer(AsyTalk *talk, int i)
 	u->answered = true;
 }
 
-/* Sends what may be sent now; brings wake down to when the rest may. How many are in flight. */
-static int
+/* Sends what may be sent now; brings wake down to when the rest may. */
+static void
 send_due(AsyTalk *talk, int64 *wake)
 {
 	AsyDrive   *d = talk->drive;
@@ -349,7 +341,6 @@ send_due(AsyTalk *talk, int64 *wake)
 		else
 			*wake = *wake == 0 ? u->not_before : Min(*wake, u->not_before);
 	}
-	return in_flight;
 }
 
 /* Takes what has come; whether that was all of the turn. */
@@ -405,14 +396,15 @@ advance(AsyTalk *talk, int64 *wake)
 
 	while (d->state == ASY_TALK_BUSY)
 	{
-		bool		all = take_answers(talk);
-
-		if (!all && send_due(talk, wake) >= 0 && talk->fault == NULL)
-			return;
-		if (talk->fault)
-			fail(talk, NULL);
-		else
+		if (take_answers(talk))
 			take_turn(talk);
+		else
+		{
+			send_due(talk, wake);
+			if (talk->fault == NULL)
+				return;
+			fail(talk);
+		}
 	}
 }
 

@@ -13,7 +13,7 @@
  */
 #include "postgres.h"
 
-#include "provider/provider.h"
+#include "provider/compose.h"
 
 static const char *const secrets[] = {"api_key", NULL};
 
@@ -141,7 +141,7 @@ get(AsyTalk *talk)
 		asy_send(talk, "GET", "/users/%s", asy_http_encode(talk->in.subject));
 		return ASY_SEND;
 	}
-	return asy_answer_json(talk, 0) && asy_found(talk, 0, 0) ? ASY_DONE : ASY_FAIL;
+	return asy_end_with_user(talk);
 }
 
 static StringInfo

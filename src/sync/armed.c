@@ -19,13 +19,10 @@ run_as_owner(const char *sql, bool read_only, bool *result)
 {
 	Oid			types[] = {INT8OID, OIDOID};
 	Datum		values[] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
-	AsyExtension ext;
 	AsyIdentity saved;
 	uint64		n;
 
-	if (!asy_db_extension(&ext))
-		elog(ERROR, "extension authsync does not exist");
-	asy_db_become(&saved, ext.owner, false);
+	asy_db_become(&saved, asy_db_own_extension().owner, false);
 	SPI_connect();
 	n = asy_db_run(sql, read_only, 2, types, values, NULL);
 	if (result)

@@ -161,8 +161,7 @@ write_event(const AsyPlan *plan)
 		Int64GetDatum(plan->counts.failed), Int64GetDatum(plan->counts.stale)
 	};
 
-	if (!asy_db_extension(&ext))
-		elog(ERROR, "extension authsync does not exist");
+	ext = asy_db_own_extension();
 	asy_db_run(psprintf("INSERT INTO %s.user_events (event_type, details) VALUES ('plan_applied',"
 						" pg_catalog.jsonb_build_object('plan_id', $1, 'kind', $2, 'done', $3, 'failed', $4, 'stale', $5))",
 						quote_identifier(get_namespace_name(ext.face))),

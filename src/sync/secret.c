@@ -22,16 +22,6 @@
 #include "ground/db.h"
 #include "sync/server.h"
 
-static void
-become_owner(AsyIdentity *saved)
-{
-	AsyExtension ext;
-
-	if (!asy_db_extension(&ext))
-		elog(ERROR, "extension authsync does not exist");
-	asy_db_become(saved, ext.owner, false);
-}
-
 char *
 asy_secret_read(const AsyServer *server, const char *name, char **elsewhere)
 {
@@ -41,7 +31,7 @@ asy_secret_read(const AsyServer *server, const char *name, char **elsewhere)
 	char	   *value = NULL;
 	AsyIdentity saved;
 
-	become_owner(&saved);
+	asy_db_become(&saved, asy_db_own_extension().owner, false);
 	SPI_connect();
 	if (asy_db_run("SELECT s.value, s.origin FROM authsync.secrets AS s WHERE s.server_oid = $1 AND s.name = $2",
 				   true, 2, types, values, NULL) > 0)
@@ -81,7 +71,7 @@ take_away(Oid server, const char *name)
 	AsyIdentity saved;
 	bool		done;
 
-	become_owner(&saved);
+	asy_db_become(&saved, asy_db_own_extension().owner, false);
 	SPI_connect();
 	done = asy_db_run("DELETE FROM authsync.secrets AS s WHERE s.server_oid = $1 AND s.name = $2", false, 2, types, values, NULL) > 0;
 	SPI_finish();

@@ -4,9 +4,6 @@
  */
 #include "postgres.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "access/htup_details.h"
 #include "access/reloptions.h"
 #include "catalog/pg_authid.h"
@@ -17,7 +14,6 @@
 #include "storage/fd.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/syscache.h"
 
 #include "ground/db.h"
@@ -34,27 +30,11 @@ static const char *const common_secrets[] = {"webhook_secret", "jwt_secret", NUL
 #define MAX_RESPONSE_BYTES (64 * 1024 * 1024)
 
 Oid
-asy_server_find(const char *name)
+asy_server_get(const char *name)
 {
 	Oid			oid = get_foreign_server_oid(name, true);
 
-	if (OidIsValid(oid))
-	{
-		ForeignServer *server = GetForeignServer(oid);
-		ForeignDataWrapper *wrapper = GetForeignDataWrapper(server->fdwid);
-
-		if (strcmp(wrapper->fdwname, "authsync") == 0)
-			return oid;
-	}
-	return InvalidOid;
-}
-
-Oid
-asy_server_get(const char *name)
-{
-	Oid			oid = asy_server_find(name);
-
-	if (!OidIsValid(oid))
+	if (!OidIsValid(oid) || strcmp(GetForeignDataWrapper(GetForeignServer(oid)->fdwid)->fdwname, "authsync") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("provider \"%s\" does not exist", name),
@@ -175,7 +155,6 @@ asy_server_describe(Oid oid)
 			options[n].name = p->options[i].name;
 			options[n++].value = p->options[i].byname;
 		}
-	server->noptions = n;
 	server->provider = p;
 	server->oid = oid;
 	server->name = pstrdup(fs->servername);
@@ -210,15 +189,14 @@ asy_server_origins(const AsyServer *server)
 
 /* The options of a mapping; NIL where there is none. */
 static List *
-mapping_options(Oid server, Oid role, bool *found)
+mapping_options(Oid server, Oid role)
 {
 	HeapTuple	tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(role), ObjectIdGetDatum(server));
 	List	   *options = NIL;
 	Datum		value;
 	bool		isnull;
 
-	*found = HeapTupleIsValid(tuple);
-	if (!*found)
+	if (!HeapTupleIsValid(tuple))
 		return NIL;
 	value = SysCacheGetAttr(USERMAPPINGUSERSERVER, tuple, Anum_pg_user_mapping_umoptions, &isnull);
 	if (!isnull)
@@ -299,17 +277,12 @@ asy_server_load(Oid oid, Oid role)
 	AsyServer  *server = asy_server_describe(oid);
 	ForeignServer *fs = GetForeignServer(oid);
 	const AsyProvider *p = server->provider;
-	char	   *origin = asy_http_origin(server->url);
 	char	   *elsewhere = NULL;
-	bool		has_own;
-	bool		has_public;
-	List	   *own = mapping_options(oid, role, &has_own);
-	List	   *public = mapping_options(oid, InvalidOid, &has_public);
+	List	   *own = mapping_options(oid, role);
+	List	   *public = mapping_options(oid, InvalidOid);
 	AsyNamed   *secrets;
 	int			n = 0;
 
-	if (origin == NULL)
-		asy_http_check_url("url", server->url);
 	for (n = 0; p->secrets[n]; n++)
 		;
 	secrets = palloc0(sizeof(AsyNamed) * (n + 1));

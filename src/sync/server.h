@@ -8,10 +8,7 @@
 
 #include "provider/provider.h"
 
-/* InvalidOid where there is no server of that name, or one of another wrapper. */
-extern Oid	asy_server_find(const char *name);
-
-/* The same as an error: 42704. */
+/* The server of that name; 42704 where there is none, or one of another wrapper. */
 extern Oid	asy_server_get(const char *name);
 
 /* Its options alone, for plans and EXPLAIN: nothing can be sent with it. In the current context. */
