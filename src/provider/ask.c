@@ -47,7 +47,7 @@ asy_send_url(AsyTalk *talk, const char *method, const char *url)
 	memset(request, 0, sizeof(AsyRequest));
 	request->method = method;
 	request->url = url;
-	request->repeatable = strcmp(method, "GET") == 0;
+	request->repeatable = strcmp(method, "GET") == 0 || strcmp(method, "DELETE") == 0;
 	asy_request_header(request, "Accept", "application/json");
 	return request;
 }

@@ -554,7 +554,7 @@ delete(AsyTalk *talk)
 {
 	if (talk->step == 0)
 	{
-		asy_send(talk, "DELETE", "/users/%s", asy_http_encode(talk->in.subject))->repeatable = true;
+		asy_send(talk, "DELETE", "/users/%s", asy_http_encode(talk->in.subject));
 		return ASY_SEND;
 	}
 	return asy_good(talk) ? ASY_DONE : ASY_FAIL;

@@ -471,7 +471,7 @@ delete(AsyTalk *talk)
 	if (!name_him(talk, w, &turn))
 		return turn;
 	w->stage = NAMED;
-	call(talk, "AdminDeleteUser", begin(talk, w->username));
+	call(talk, "AdminDeleteUser", begin(talk, w->username))->repeatable = true;
 	return ASY_SEND;
 }
 

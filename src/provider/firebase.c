@@ -429,7 +429,7 @@ delete(AsyTalk *talk)
 	appendStringInfoChar(body, '{');
 	asy_json_put_text(body, "localId", talk->in.subject);
 	appendStringInfoChar(body, '}');
-	post(talk, ":delete", body);
+	post(talk, ":delete", body)->repeatable = true;
 	return ASY_SEND;
 }
 

@@ -1,6 +1,10 @@
 # Auth0, as the contract test needs to know it: see README.md here.
 {
 	path => '/auth0',
+	habits => {
+		'50 a page, a total that stops' => [ { per_page_max => 50, total_capped => JSON::PP::true }, { page_size => 100 } ],
+		'a wall at 200' => [ { window => 200 } ],
+	},
 	options => { client_id => 'm2m', rate_limit => 10000 },
 	secrets => { client_secret => 's3cret' },
 	wrong_key => { client_secret => 'n0t-the-secret' },
@@ -10,6 +14,7 @@
 	list => 'GET /auth0/api/v2/users?', api => '/auth0/api/v2/', token => '/auth0/oauth/token',
 	create => 'POST /auth0/api/v2/users', change => 'PATCH /auth0/api/v2/users/', remove => 'DELETE /auth0/api/v2/users/',
 	paths => qr{^/auth0/(oauth/token|api/v2/(users|users-by-email)(/[^/?]+)?)$},
+	nobody_found => '[]',
 	unknown_id => 'auth0|unknown',
 	odd_id => 'auth0|odd/id?a=b&c=%2e%2e ü',
 	new_id => 'auth0|chosen1', 

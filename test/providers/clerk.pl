@@ -1,6 +1,9 @@
 # Clerk, as the contract test needs to know it: see README.md here.
 {
 	path => '/clerk',
+	habits => {
+		'new version' => [ { new_version => JSON::PP::true, deep_offset => 30 } ],
+	},
 	options => { rate_limit => 10000 },
 	secrets => { secret_key => 'sk_test_double' },
 	wrong_key => { secret_key => 'sk_test_wrong' },
@@ -10,6 +13,7 @@
 	create => 'POST /clerk/v1/users', change => 'PATCH /clerk/v1/users/', remove => 'DELETE /clerk/v1/users/',
 	paths => qr{^/clerk/v1/(users|email_addresses|phone_numbers)(/[^/?]+(/(metadata|ban|unban|profile_image))?)?$},
 	counts => 1,
+	nobody_found => '[]',
 	unknown_id => 'user_unknown',
 	odd_id => 'user_odd/id?a=b&c=%2e%2e ü',
 	empty => { body => '[]' },

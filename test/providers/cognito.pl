@@ -1,6 +1,10 @@
 # Amazon Cognito, as the contract test needs to know it: see README.md here.
 {
 	path => '/cognito',
+	habits => {
+		'long names of errors' => [ { type_prefix => JSON::PP::true } ],
+		'errors in a header' => [ { type_header => JSON::PP::true, short_pages => JSON::PP::false } ],
+	},
 	options => { region => 'eu-central-1', user_pool_id => 'eu-central-1_Test', access_key_id => 'AKIDTEST', rate_limit => 10000 },
 	settings => { verify_sigv4 => JSON::PP::true },
 	secrets => { secret_access_key => 's3cret' },

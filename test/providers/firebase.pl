@@ -3,12 +3,15 @@ my ($key, $err);
 IPC::Run::run([ 'openssl', 'genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048' ], '>', \$key, '2>', \$err) or die "openssl: $err";
 {
 	path => '/firebase',
+	habits => {
+		'an empty page has users' => [ { omit_empty => JSON::PP::false } ],
+	},
 	options => { project_id => 'p1', client_email => 'authsync@p1.iam.gserviceaccount.com', token_url => '{base}/firebase/token', rate_limit => 10000 },
 	secrets => { private_key => $key },
 	wrong_key => { token => 'ya29.wr0ng-token' },
 	page => 1000,
 	list => 'GET /firebase/v1/projects/p1/accounts:batchGet', api => '/firebase/v1/', token => '/firebase/token',
-	create => 'POST /firebase/v1/projects/p1/accounts', create_only => qr{/accounts$}, change => 'accounts:update', remove => 'accounts:delete',
+	create => 'POST /firebase/v1/projects/p1/accounts', create_only => qr{/accounts$}, change => 'POST /firebase/v1/projects/p1/accounts:update', remove => 'POST /firebase/v1/projects/p1/accounts:delete',
 	paths => qr{^/firebase/(token|v1/projects/p1/accounts(:\w+)?)$},
 	counts => 1,
 	unknown_id => 'unknownunknownunknownunknown',

@@ -1,6 +1,11 @@
 # Keycloak, as the contract test needs to know it: see README.md here.
 {
 	path => '/keycloak',
+	hiding => { hide_every => 7 },
+	habits => {
+		'an older one' => [ { created_filter => JSON::PP::false, error_text => 'description' } ],
+		'short tokens' => [ { token_ttl => 2, put_flags_only => JSON::PP::true } ],
+	},
 	options => { realm => 'test', client_id => 'authsync', rate_limit => 10000 },
 	secrets => { client_secret => 's3cret' },
 	wrong_key => { client_secret => 'n0t-the-secret' },
@@ -13,6 +18,7 @@
 	create => 'POST /keycloak/admin/realms/test/users', change => 'PUT /keycloak/admin/realms/test/users/', remove => 'DELETE /keycloak/admin/realms/test/users/',
 	paths => qr{^/keycloak/(realms/test/protocol/openid-connect/token|admin/realms/test/users(/[^/?]+(/reset-password)?)?)$},
 	counts => 1,
+	nobody_found => '[]', count_bare => 1,
 	unknown_id => 'ffffffff-ffff-4fff-8fff-ffffffffffff',
 	odd_id => 'f:odd/id?a=b&c=%2e%2e ü:1',
 	empty => { body => '[]' },

@@ -1,6 +1,9 @@
 # Okta, as the contract test needs to know it: see README.md here.
 {
 	path => '/okta',
+	habits => {
+		'times of change are looked at' => [ { if_match => JSON::PP::true } ],
+	},
 	options => { rate_limit => 10000 },
 	secrets => { token => 'okta-test-token' },
 	wrong_key => { token => 'okta-wrong-token' },
@@ -9,6 +12,7 @@
 	list => 'GET /okta/api/v1/users?', api => '/okta/api/v1/',
 	create => 'POST /okta/api/v1/users?', change => 'POST /okta/api/v1/users/', remove => 'DELETE /okta/api/v1/users/',
 	paths => qr{^/okta/api/v1/users(/[^/?]+(/lifecycle/\w+)?)?$},
+	nobody_found => '[]',
 	unknown_id => '00uunknown',
 	odd_id => '00u/odd?a=b&c=%2e%2e ü',
 	denied => { status => 403, body => '{"errorCode":"E0000006","errorSummary":"You do not have permission to perform the requested action"}' },
@@ -35,5 +39,6 @@
 	},
 	metadata => ['user_metadata'],
 	metadata_flat => 1,
+	refusal => { status => 400, body => '{"errorCode":"E0000001","errorSummary":"Api validation failed: password","errorCauses":[{"errorSummary":"password: Password requirements were not met."}]}' },
 	unwritable => [ 'email_verified', 'picture', 'created_at', 'app_metadata', 'identities', 'password_hash' ],
 };

@@ -1,6 +1,12 @@
 # An API that the options alone describe, as the contract test needs to know it: see README.md here.
 {
 	path => '/rest',
+	habits => {
+		'7 at most' => [ { max_page => 7 } ],
+		'next is a url' => [ { next_style => 'url' }, { users_pointer => '/data/users', total_pointer => undef, cursor => 'token', cursor_param => 'page_token', cursor_pointer => '/next', size_param => 'limit', find_path => undef } ],
+		'next is a header' => [ { next_style => 'link' }, { users_pointer => '/data/users', total_pointer => undef, cursor => 'link', cursor_param => undef, size_param => 'limit', find_path => undef } ],
+		'next is the last id' => [ { next_style => 'last_id' }, { users_pointer => '/data/users', total_pointer => undef, cursor => 'token', cursor_param => 'page_token', cursor_pointer => '/next_page_token', size_param => 'limit', find_path => undef } ],
+	},
 	options => {
 		list_path => '/users', get_path => '/users/{id}', find_path => '/users?email={email}&offset=0&limit=50', create_path => '/users', update_path => '/users/{id}', delete_path => '/users/{id}',
 		users_pointer => '/items', total_pointer => '/total', cursor => 'offset', cursor_param => 'offset', size_param => 'limit',

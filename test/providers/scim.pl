@@ -1,6 +1,13 @@
 # A SCIM 2.0 server, as the contract test needs to know it: see README.md here.
 {
 	path => '/scim/v2',
+	habits => {
+		'begins again past the end' => [ { restart_past_end => JSON::PP::true, items_per_page_asked => JSON::PP::true, location => JSON::PP::false } ],
+		'50 at most, eq only' => [ { max_count => 50, only_eq => JSON::PP::true, number_status => JSON::PP::true }, { filter_changes => 'off', page_size => 100 } ],
+		'other letters' => [ { lower_keys => JSON::PP::true, omit_empty => JSON::PP::true, string_active => JSON::PP::true, no_last_modified => JSON::PP::true, patch_204 => JSON::PP::true, etag => JSON::PP::true }, { filter_changes => 'off' } ],
+		'cursors' => [ { cursor => JSON::PP::true }, { paging => 'cursor' } ],
+		'no PATCH' => [ { }, { patch => 'off' } ],
+	},
 	options => { filter_changes => 'on', rate_limit => 10000 },
 	secrets => { token => 'scim-test-token' },
 	wrong_key => { token => 'scim-wrong-token' },

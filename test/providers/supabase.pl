@@ -2,6 +2,11 @@
 my $full = '4b1d0c5a-7f3e-4a4b-9c1d-2e3f4a5b6c7d';
 {
 	path => '/supabase',
+	habits => {
+		'ties shuffled, times with an offset' => [ { shuffle_ties => JSON::PP::true, tz_offset => '+05:30' } ],
+		'no cut of nanoseconds' => [ { nanos => JSON::PP::false } ],
+		'gateway' => [ { gateway => JSON::PP::true } ],
+	},
 	secrets => { service_key => AuthsyncDouble::service_key() },
 	wrong_key => { service_key => 'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.bm90LXRoZS1yaWdodC1vbmU' },
 	page => 1000,

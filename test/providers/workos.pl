@@ -1,6 +1,9 @@
 # WorkOS, as the contract test needs to know it: see README.md here.
 {
 	path => '/workos',
+	habits => {
+		'after a deleted user: an error' => [ { after_deleted => 'error', duplicate_status => 422 } ],
+	},
 	options => { rate_limit => 10000 },
 	secrets => { api_key => 'sk_test_default' },
 	wrong_key => { api_key => 'sk_test_wrong' },

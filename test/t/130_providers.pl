@@ -78,19 +78,21 @@ sub list_moving
 			$froms{ server($w, "m$_", options => { %{ $w->{d}{variants}{$_} }, page_size => 20 }) } = 20 for $size == 10 ? sort keys %{ $w->{d}{variants} || {} } : ();
 			for my $table (sort keys %froms)
 			{
-				for my $round (1 .. 3)
+				for my $round (1 .. ($ENV{AUTHSYNC_ROUNDS} || 4))
 				{
 					srand 1000 * $size + $round;
 					my @all = given_users($w, count => 12 * $froms{$table} + 3);
 					my %left = map { $_ => 1 } @all;
+					my %mail = map { $_->{id} => $_->{email} } $w->{double}->users($w->{name});
+					my @orders = (\@all, [ sort @all ], [ sort { $mail{$a} cmp $mail{$b} } @all ]);
 					for my $skip (1 .. 9)
 					{
 						my %do;
-						if ($what ne 'created' && $skip % $round == 0)
+						if ($what ne 'created' && $skip % ($round > 4 ? 1 + int rand 3 : $round > 3 ? 1 : $round) == 0)
 						{
-							# The first ones, the last ones, or anybody
+							# The first ones, the last ones, anybody, or the one after whom the next page comes
 							my @there = grep { $left{$_} } @all;
-							my @gone = $round == 1 ? @there[ 0 .. 1 ] : $round == 2 ? @there[ -2, -1 ] : map { $there[ rand @there ] } 1 .. 3;
+							my @gone = $round == 1 ? @there[ 0 .. 1 ] : $round == 2 ? @there[ -2, -1 ] : $round % 4 == 0 ? grep { $left{$_} } map { $$_[ $skip * $froms{$table} - 1 ] } @orders : map { $there[ rand @there ] } 1 .. 3;
 							delete @left{@gone};
 							$do{delete} = \@gone;
 						}
@@ -285,6 +287,8 @@ sub creating
 	fits($w, $row, \%want, 'read back');
 	check($w, $row && !$row->{blocked}, 'he is not blocked');
 	$t = good($w, "INSERT INTO $w->{users} (email" . ($d->{new}{password} ? ', password' : '') . ") SELECT 'lots' || i || '\@example.test'" . ($d->{new}{password} ? ", 'Canary-Pa55word'" : '') . " FROM generate_series(1, 20) AS i RETURNING id", '20 at once');
+	good($w, "INSERT INTO $w->{users} (email" . ($d->{new}{password} ? ', password' : '') . ") SELECT 'batch' || i || '\@example.test'" . ($d->{new}{password} ? ", 'Canary-Pa55word'" : '') . ' FROM generate_series(1, 20) AS i', '20 in a batch');
+	check($w, 20 == grep({ ($_->{email} // '') =~ /^batch/ } $w->{double}->users($w->{name})), '20 in a batch: 20 users');
 	my %ids = map { $_ => 1 } grep { /./ } split /\n/, $t->{out};
 	check($w, keys(%ids) == 20 && 20 == grep({ $ids{ $_->{id} } && $_->{email} =~ /^lots/ } $w->{double}->users($w->{name})), '20 at once: 20 ids, of 20 users', scalar keys %ids);
 
@@ -451,7 +455,7 @@ sub deleting
 	check($w, $t->{state} eq '00000', 'joined to two rows', shown($t));
 }
 
-do "$tree/test/providers/cases/trouble.pl" or die "trouble.pl: " . ($@ || $!);
+do "$tree/test/providers/cases/$_.pl" or die "$_.pl: " . ($@ || $!) for qw(trouble more);
 
 # ---- all of it, for every row of the registry
 
@@ -474,7 +478,7 @@ my $began = time;
 my $all = run_workers($node, $db, 4, sub
 {
 	my ($w) = @_;
-	$_->($w) for \&list_sizes, \&list_moving, \&list_parts, \&get_one, \&find_some, \&changes, \&columns, \&creating, \&updating, \&deleting, \&troubles;
+	$_->($w) for \&list_sizes, \&list_moving, \&list_parts, \&get_one, \&find_some, \&changes, \&columns, \&creating, \&updating, \&deleting, \&garbled_writes, \&habits, \&troubles;
 }, @can_run);
 
 my @cases;
@@ -487,6 +491,7 @@ for my $name (@can_run)
 	{
 		push @cases, $case unless $have_case{$case}++;
 		my $bad = $r->{results}{$case}{bad};
+		push @$bad, 'nothing was checked' unless $r->{results}{$case}{good} || @$bad || $r->{results}{$case}{cannot};
 		my $why = ($r->{untried} || {})->{$case};
 		if ($why) { SKIP: { skip("$name: $case: $why", 1); } next; }
 		ok(!@$bad, "$name: $case") or diag(join "\n", map { "$name: $case: $_" } @$bad[ 0 .. ($#$bad > 7 ? 7 : $#$bad) ]);
