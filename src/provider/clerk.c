@@ -96,9 +96,8 @@ classify(const AsyTalk *talk, int i, AsyFault *fault)
 	const char *code = fault->code ? fault->code : "";
 
 	(void) i;
-	if (fault->status == 404 && strcmp(code, "resource_not_found") == 0 && talk->in.subject)
-		fault->class = ASY_FAULT_MISSING;
-	else if (strcmp(code, "form_identifier_exists") == 0)
+	(void) talk;
+	if (strcmp(code, "form_identifier_exists") == 0)
 		fault->class = ASY_FAULT_EXISTS;
 }
 
@@ -187,15 +186,25 @@ find(AsyTalk *talk)
 
 /* ---- one user ---- */
 
+/* Its 404 is the same for a user who is not there and for a path that is none: the list tells. */
+static bool
+is_probe(AsyTalk *talk, bool *probing, AsyTurn *turn)
+{
+	return asy_is_probe(talk, probing, "/users?limit=1", turn);
+}
+
 static AsyTurn
 get(AsyTalk *talk)
 {
+	AsyTurn		turn;
+
 	if (talk->step == 0)
 	{
+		talk->state = MemoryContextAllocZero(talk->context, sizeof(bool));
 		asy_send(talk, "GET", "/users/%s", asy_http_encode(talk->in.subject));
 		return ASY_SEND;
 	}
-	return asy_end_with_user(talk);
+	return is_probe(talk, talk->state, &turn) ? turn : asy_end_with_user(talk);
 }
 
 /* A field as text, or as the only one of a list; null where an update empties it. */
@@ -259,6 +268,7 @@ typedef struct Write
 {
 	int			part;			/* the one to come */
 	bool		has_user;		/* the last answer is one */
+	bool		probing;		/* whether the list is where it should be */
 	const char *subject;
 	const char *known[NPARTS];	/* EMAIL, PHONE: the id of that address, where he has it already */
 	bool		is_main[NPARTS];
@@ -352,6 +362,7 @@ write_user(AsyTalk *talk)
 {
 	Write	   *write = talk->state;
 	const AsyJson *json = NULL;
+	AsyTurn		turn;
 
 	if (talk->step == 0)
 	{
@@ -371,6 +382,8 @@ write_user(AsyTalk *talk)
 			return ASY_SEND;
 		}
 	}
+	else if (is_probe(talk, &write->probing, &turn))
+		return turn;
 	else if ((json = asy_answer_json(talk, 0)) == NULL)
 		return ASY_FAIL;
 	if (json && talk->step == 1 && talk->ask == ASY_ASK_CREATE)
@@ -401,11 +414,16 @@ write_user(AsyTalk *talk)
 static AsyTurn
 delete(AsyTalk *talk)
 {
+	AsyTurn		turn;
+
 	if (talk->step == 0)
 	{
+		talk->state = MemoryContextAllocZero(talk->context, sizeof(bool));
 		asy_send(talk, "DELETE", "/users/%s", asy_http_encode(talk->in.subject));
 		return ASY_SEND;
 	}
+	if (is_probe(talk, talk->state, &turn))
+		return turn;
 	return asy_good(talk) ? ASY_DONE : ASY_FAIL;
 }
 

@@ -42,7 +42,6 @@
 	},
 	metadata => [ 'user_metadata', 'app_metadata' ],
 	invalid => { password => 'short' },
-	vague_404 => 1,
 	# The double has no calls for addresses and phones.
 	untried => { 'update: exists' => 'the double has no call to add an address' },
 	unwritable => [ 'email_verified', 'picture', 'created_at', 'identities', 'password_hash' ],
