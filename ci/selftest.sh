@@ -26,6 +26,7 @@ sound_tree()
 	printf 'extern int asy_plan;\n' >src/sync/plan.h
 	printf 'extern int asy_provider;\n' >src/provider/provider.h
 	printf 'const char *name = "supabase";\n' >src/provider/supabase.c
+	printf '#ifdef PROVIDER\nPROVIDER(supabase)\nPROVIDER(auth0)\nPROVIDER(rest)\n#endif\n' >src/provider/provider_list.h
 	printf '#include "sync/plan.h"\n#include "utils/guc.h"\nconst char *r = "supabase_auth_admin";\n' >src/face/sql_admin.c
 	printf '#include "face/none.h"\n' >src/authsync.c && : >src/face/none.h
 	cat >authsync--0.1.sql <<-'SQL'
@@ -84,6 +85,8 @@ stops check_floors.sh '601 lines, 600 are allowed' "seq 601 | sed 's/^/-- /' >sq
 stops check_floors.sh 'in src/compat.h only' "echo '#if PG_VERSION_NUM >= 160000' >>src/sync/plan.c; echo '#endif' >>src/sync/plan.c"
 stops check_floors.sh 'in src/ground/http*.c only' "echo '#include <curl/curl.h>' >>src/sync/plan.c"
 stops check_floors.sh 'names a provider outside' "echo 'const char *who = \"Auth0\";' >>src/sync/plan.c"
+stops check_floors.sh 'names a provider outside' "echo 'PROVIDER(toy)' >>src/provider/provider_list.h; echo 'const char *who = \"toy\";' >>src/sync/plan.c"
+stops check_floors.sh 'has no PROVIDER' ': >src/provider/provider_list.h'
 stops check_headers.sh 'does not compile alone' "echo 'extern TriggerData asy_data;' >src/sync/lone.h"
 stops check_headers.sh 'never by a header' "echo '#include \"postgres.h\"' >src/sync/lone.h"
 stops check_version.sh 'META.json says 0.2.0' "sed -i 's/\"0.1.0\"/\"0.2.0\"/' META.json"

@@ -342,7 +342,8 @@ extern int	asy_found_all(AsyTalk *talk, int answer, int array);
  * A whole listing whose cursor is the id of a user (after.c): ask writes down the
  * request for the page after him, or the first; more says whether an answer's
  * page has another one after it. users points to the array, one is the path that
- * a single user's id follows.
+ * a single user's id follows. The last answer of a turn is the page; before it may
+ * stand that of the cursor's user, who is looked at where a page is empty.
  */
 typedef void (*AsyAskAfter) (AsyTalk *talk, const char *id);
 typedef bool (*AsyMoreAfter) (const AsyJson *json);

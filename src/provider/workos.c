@@ -90,10 +90,11 @@ has_more(const AsyJson *json)
 static AsyTurn
 list(AsyTalk *talk)
 {
-	const AsyJson *json = talk->step > 0 && talk->answers[0].has_json ? &talk->answers[0].json : NULL;
+	const AsyAnswer *page = talk->step > 0 ? &talk->answers[talk->nanswers - 1] : NULL;
+	const AsyJson *json = page && page->has_json ? &page->json : NULL;
 
 	/* Without it the end could not be told. */
-	if (json && talk->answers[0].fault == NULL && asy_json_kind(json, asy_json_member(json, 0, "data")) == ASY_JSON_ARRAY &&
+	if (json && page->fault == NULL && asy_json_kind(json, asy_json_member(json, 0, "data")) == ASY_JSON_ARRAY &&
 		asy_json_kind(json, asy_json_member(json, 0, "list_metadata")) != ASY_JSON_OBJECT)
 		return asy_fail(talk, ASY_FAULT_GARBLED, "The list does not say whether there is more (list_metadata).");
 	return asy_list_after(talk, "/data", "/users", ask_after, has_more);

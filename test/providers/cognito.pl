@@ -35,7 +35,6 @@
 	},
 	id_key => 'Username', id_at => [ 'Attributes', 0, 'Value' ], email_at => [ 'Attributes', 1, 'Value' ], name_at => [ 'Attributes', 2, 'Value' ], time_at => ['UserCreateDate'], meta_at => ['Extra'],
 	new => { email => 'new@example.test', name => 'New One', email_verified => 'true', user_metadata => '{"a": "1"}' },
-	no_passwords => 1,		# the double has no AdminSetUserPassword
 	writes => {
 		email => 'changed@example.test', phone => '+4915500000001', email_verified => 'true', name => 'Other Name', nickname => 'other', picture => 'https://img.example.test/b.png', blocked => 'true',
 	},

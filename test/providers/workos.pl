@@ -12,6 +12,7 @@
 	list => 'GET /workos/user_management/users?', api => '/workos/user_management/',
 	create => 'POST /workos/user_management/users', change => 'PUT /workos/user_management/users/', remove => 'DELETE /workos/user_management/users/',
 	paths => qr{^/workos/user_management/users(/[^/?]+)?$},
+	endless => sub { return { object => 'list', data => [@_] }; },
 	unknown_id => 'user_unknown',
 	odd_id => 'user_odd/id?a=b&c=%2e%2e ü',
 	denied => { status => 403, body => '{"message":"You are not allowed","code":"forbidden"}' },

@@ -474,6 +474,14 @@ if ($ENV{AUTHSYNC_PROVIDERS}) { my %only = map { $_ => 1 } split ' ', $ENV{AUTHS
 
 ok(-e "$tree/test/providers/$_.pl", "$_ is described in test/providers") for @names;
 my @can_run = grep { -e "$tree/test/providers/$_.pl" } @names;
+
+# A key that nobody reads, or one misspelt, would leave its cases out without a word.
+my %explained = map { $_ => 1 } map { /`(\w+)`/g } map { /^\| (`.*?`) \|/ ? $1 : () } split /\n/, slurp_file("$tree/test/providers/README.md");
+for my $name (@can_run)
+{
+	my @odd = grep { !$explained{$_} } sort keys %{ AuthsyncContract::description($name) };
+	is("@odd", '', "$name: every key is explained in test/providers/README.md");
+}
 my $began = time;
 my $all = run_workers($node, $db, 4, sub
 {

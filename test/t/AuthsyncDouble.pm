@@ -195,13 +195,16 @@ sub full_listener
 sub certificate
 {
 	my ($dir, $name, $san, $days) = @_;
-	my $openssl = sub { my ($out, $err); IPC::Run::run([ 'openssl', @_ ], '>', \$out, '2>', \$err) or BAIL_OUT("openssl @_: $err"); };
+	my $try = sub { my ($out, $err); return IPC::Run::run([ 'openssl', @_ ], '>', \$out, '2>', \$err) ? '' : "openssl @_: $err"; };
+	my $openssl = sub { my $failure = $try->(@_); BAIL_OUT($failure) if $failure; };
 	$openssl->('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', "$dir/ca.key", '-out', "$dir/ca.pem", '-subj', '/CN=authsync test CA', '-days', '2')
 		unless -e "$dir/ca.pem";
 	$openssl->('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', "$dir/$name.key", '-out', "$dir/$name.csr", '-subj', "/CN=$name");
 	append_to_file("$dir/$name.ext", "subjectAltName=$san\n");
-	$openssl->('x509', '-req', '-in', "$dir/$name.csr", '-CA', "$dir/ca.pem", '-CAkey', "$dir/ca.key", '-CAcreateserial', '-days', $days || 2,
-		'-extfile', "$dir/$name.ext", '-out', "$dir/$name.pem");
+	# OpenSSL 3.5 refuses negative days, and 3.0 does not know the dates.
+	my @past = qw(-not_before 20200101000000Z -not_after 20200102000000Z);
+	my @sign = ('x509', '-req', '-in', "$dir/$name.csr", '-CA', "$dir/ca.pem", '-CAkey', "$dir/ca.key", '-CAcreateserial', '-extfile', "$dir/$name.ext", '-out', "$dir/$name.pem");
+	$openssl->(@sign, '-days', $days || 2) unless ($days || 0) < 0 && !$try->(@sign, @past);
 	return [ "$dir/$name.pem", "$dir/$name.key" ];
 }
 

@@ -130,7 +130,7 @@ sub garbled
 	in_case($w, 'garbled: 08P01');
 	my @all = given_users($w, count => $known);
 	my @bodies = ('{}', 'null', '[]', '{"error":"x"}', '{"users":null}', '{"message":"ok"}', 'true', '42', '""', '', '[1,2]', '[null]', '[[]]', '{"users":{}}', '{"data":[{}]}');
-	push @bodies, '[{"' . $d->{id_key} . '":"x"', '{"users":[' unless 0;
+	push @bodies, '[{"' . $d->{id_key} . '":"x"', '{"users":[';
 	for my $body (@bodies)
 	{
 		# A bare array is what this one's list is, and it counts nothing.
@@ -153,6 +153,17 @@ sub garbled
 		fault($w, match => $d->{api}, %fault);
 		failed($w, "SELECT id FROM $w->{users}", $what eq 'cut' ? '08P01 08006' : '08P01', "list: $what");
 		failed($w, "SELECT id FROM $w->{users} WHERE id = " . quoted($all[3]), $what eq 'cut' ? '08P01 08006' : '08P01', "get: $what");
+	}
+	if ($d->{endless})
+	{
+		# The third page is empty, and so the second one's last user is looked at, and asked for again.
+		for my $skip (0, 1, 3)
+		{
+			@all = given_users($w, count => 11);
+			$w->{double}->hook(match => $d->{list}, skip => 2, times => 1, do => { delete => [ $all[10] ] });
+			fault($w, match => $d->{list}, skip => $skip, kind => 'garbage', body => encoded($d->{endless}->($d->{native}->($all[ $skip ? 9 : 0 ], 'who@example.test'))), headers => $json_type);
+			failed($w, 'SELECT id FROM ' . small($w, 5), '08P01', "page $skip does not say whether it is the last");
+		}
 	}
 	in_case($w, 'empty list, but users counted');
 	if ($d->{empty})
